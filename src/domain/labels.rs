@@ -1,0 +1,170 @@
+//! Classes, the sheet of classes of one frame, and edits that can be undone.
+
+use std::sync::Arc;
+
+use super::grid::{Grid, PixelRect};
+
+/// What a pixel is, with the codes of every file that leaves the program (labels rule: README).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Class {
+    Background = 0,
+    Peak = 1,
+    Artifact = 2,
+    /// Nobody can be sure: weighs nothing in training and scores.
+    Ignore = 255,
+}
+
+impl Class {
+    pub const ALL: [Self; 4] = [Self::Background, Self::Peak, Self::Artifact, Self::Ignore];
+
+    pub const fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// The class of a code on disk; `None` for a code that means nothing.
+    pub const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            0 => Some(Self::Background),
+            1 => Some(Self::Peak),
+            2 => Some(Self::Artifact),
+            255 => Some(Self::Ignore),
+            _ => None,
+        }
+    }
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Background => "background",
+            Self::Peak => "peak",
+            Self::Artifact => "artifact",
+            Self::Ignore => "ignore",
+        }
+    }
+}
+
+/// The classes of one frame, as codes of [`Class`].
+pub type Sheet = Grid<u8>;
+
+/// One undoable change of one sheet: a rectangle, what stood in it, what stands in it now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edit {
+    pub rect: PixelRect,
+    pub before: Vec<u8>,
+    pub after: Vec<u8>,
+    /// What made it, in the words of the history list: `brush peak`, `accept net-name`.
+    pub tool: String,
+}
+
+impl Edit {
+    /// The smallest edit that turns `before` into `after` within `touched`; `None` when nothing differs.
+    pub fn between(before: &Sheet, after: &Sheet, touched: PixelRect, tool: &str) -> Option<Self> {
+        let touched = touched.intersect(&before.rect()).intersect(&after.rect());
+        let mut rect = PixelRect::new(0, 0, 0, 0);
+        for y in touched.y0..touched.y1 {
+            let old = &before.row(y)[touched.x0..touched.x1];
+            let new = &after.row(y)[touched.x0..touched.x1];
+            let Some(first) = old.iter().zip(new).position(|(a, b)| a != b) else {
+                continue;
+            };
+            let last = old.iter().zip(new).rposition(|(a, b)| a != b).unwrap_or(first);
+            rect = rect.union(&PixelRect::new(
+                touched.x0 + first,
+                y,
+                touched.x0 + last + 1,
+                y + 1,
+            ));
+        }
+        (!rect.is_empty()).then(|| Self {
+            rect,
+            before: before.copy_rect(rect),
+            after: after.copy_rect(rect),
+            tool: tool.to_owned(),
+        })
+    }
+
+    pub fn apply(&self, sheet: &mut Sheet) {
+        sheet.paste_rect(self.rect, &self.after);
+    }
+
+    pub fn revert(&self, sheet: &mut Sheet) {
+        sheet.paste_rect(self.rect, &self.before);
+    }
+
+    pub const fn bytes(&self) -> usize {
+        self.before.len() + self.after.len()
+    }
+}
+
+/// The edits of one frame in order; those from `done` on have been undone and can be redone.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    pub edits: Vec<Arc<Edit>>,
+    /// How many of `edits` are applied to the sheet.
+    pub done: usize,
+}
+
+impl History {
+    /// Records an edit that is already applied; what could be redone is gone from here on.
+    pub fn push(&mut self, edit: Arc<Edit>) {
+        self.edits.truncate(self.done);
+        self.edits.push(edit);
+        self.done = self.edits.len();
+    }
+
+    /// The edit that `undo` reverts.
+    pub fn last_done(&self) -> Option<&Arc<Edit>> {
+        self.done.checked_sub(1).and_then(|i| self.edits.get(i))
+    }
+
+    /// The edit that `redo` applies.
+    pub fn next_undone(&self) -> Option<&Arc<Edit>> {
+        self.edits.get(self.done)
+    }
+
+    /// Reverts the last applied edit on the sheet and returns it.
+    pub fn undo(&mut self, sheet: &mut Sheet) -> Option<Arc<Edit>> {
+        let edit = self.last_done()?.clone();
+        edit.revert(sheet);
+        self.done -= 1;
+        Some(edit)
+    }
+
+    /// Applies the next undone edit to the sheet and returns it.
+    pub fn redo(&mut self, sheet: &mut Sheet) -> Option<Arc<Edit>> {
+        let edit = self.next_undone()?.clone();
+        edit.apply(sheet);
+        self.done += 1;
+        Some(edit)
+    }
+}
+
+/// How far a frame's labels have been looked at by a person.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Review {
+    #[default]
+    Untouched,
+    /// Painted or accepted, but not confirmed.
+    Started,
+    /// A person vouches for every pixel: goes into a set.
+    Confirmed,
+    /// Put aside with a question.
+    Flagged,
+}
+
+impl Review {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Untouched => "untouched",
+            Self::Started => "started",
+            Self::Confirmed => "confirmed",
+            Self::Flagged => "flagged",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Untouched, Self::Started, Self::Confirmed, Self::Flagged]
+            .into_iter()
+            .find(|review| review.name() == name)
+    }
+}

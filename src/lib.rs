@@ -1,0 +1,3 @@
+//! PeakNet Studio: find Bragg peaks with a small network, correct its labels by painting, retrain.
+
+pub mod domain;
