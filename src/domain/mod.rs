@@ -3,6 +3,7 @@
 pub mod frame;
 pub mod geometry;
 pub mod grid;
+
 pub mod labels;
 pub mod peaks;
 pub mod tone;
