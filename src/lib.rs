@@ -1,3 +1,4 @@
 //! PeakNet Studio: find Bragg peaks with a small network, correct its labels by painting, retrain.
 
 pub mod domain;
+pub mod net;
