@@ -76,7 +76,9 @@ impl Builder {
         let tensor = Tensor::from_vec(values, shape, &Device::Cpu)?
             .to_dtype(self.dtype)?
             .to_device(&self.device)?;
-        self.parameters.vars.insert(name, Var::from_tensor(&tensor)?);
+        self.parameters
+            .vars
+            .insert(name, Var::from_tensor(&tensor)?);
         Ok(())
     }
 

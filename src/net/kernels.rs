@@ -150,7 +150,8 @@ fn pack<T: Real>(weight: &[T], size: Size) -> Vec<T> {
 
 fn has_fma() -> bool {
     #[cfg(target_arch = "x86_64")]
-    return std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma");
+    return std::arch::is_x86_feature_detected!("avx2")
+        && std::arch::is_x86_feature_detected!("fma");
     #[cfg(not(target_arch = "x86_64"))]
     false
 }
@@ -366,8 +367,21 @@ mod tests {
     use super::*;
     #[test]
     fn speed() {
-        for (i, o, n) in [(8, 8, 1920), (16, 16, 960), (32, 32, 480), (64, 64, 240), (128, 128, 120), (1, 8, 1920)] {
-            let size = Size { batch: 1, inputs: i, outputs: o, height: n, width: n };
+        for (i, o, n) in [
+            (8, 8, 1920),
+            (16, 16, 960),
+            (32, 32, 480),
+            (64, 64, 240),
+            (128, 128, 120),
+            (1, 8, 1920),
+        ] {
+            let size = Size {
+                batch: 1,
+                inputs: i,
+                outputs: o,
+                height: n,
+                width: n,
+            };
             let x = vec![0.5f32; i * n * n];
             let w = vec![0.1f32; i * o * 9];
             let mut out = vec![0f32; o * n * n];
@@ -381,7 +395,14 @@ mod tests {
             let t = std::time::Instant::now();
             let _ = weight_gradient(&p, &g, size);
             let t2 = t.elapsed().as_secs_f64();
-            eprintln!("{i}->{o} {n}: pad {:.1} ms total {:.1} ms {:.1} GFLOP/s; wgrad {:.1} ms {:.1} GFLOP/s", tp * 1e3, t1 * 1e3, flop / t1 / 1e9, t2 * 1e3, flop / t2 / 1e9);
+            eprintln!(
+                "{i}->{o} {n}: pad {:.1} ms total {:.1} ms {:.1} GFLOP/s; wgrad {:.1} ms {:.1} GFLOP/s",
+                tp * 1e3,
+                t1 * 1e3,
+                flop / t1 / 1e9,
+                t2 * 1e3,
+                flop / t2 / 1e9
+            );
         }
     }
 }

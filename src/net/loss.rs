@@ -52,8 +52,8 @@ impl Focal {
     fn slope(&self, p: [f64; CLASSES], target: usize) -> [f64; CLASSES] {
         let right = p[target].clamp(CLAMP, 1.0 - CLAMP);
         let miss = 1.0 - right;
-        let by_p =
-            self.alpha[target] * (GAMMA * miss.powf(GAMMA - 1.0) * right.ln() - miss.powf(GAMMA) / right);
+        let by_p = self.alpha[target]
+            * (GAMMA * miss.powf(GAMMA - 1.0) * right.ln() - miss.powf(GAMMA) / right);
         std::array::from_fn(|c| {
             let own = if c == target { 1.0 } else { 0.0 };
             by_p * right * (own - p[c])
@@ -95,8 +95,9 @@ impl CustomOp1 for Focal {
                         .filter_map(|x| {
                             let pixel = row % height * width + x;
                             let target = op.targets[row * width + x];
-                            (target != NO_TARGET)
-                                .then(|| op.value(softmax(at(image, area, pixel)), usize::from(target)))
+                            (target != NO_TARGET).then(|| {
+                                op.value(softmax(at(image, area, pixel)), usize::from(target))
+                            })
                         })
                         .sum()
                 })
@@ -134,25 +135,32 @@ impl CustomOp2 for FocalGradient {
         g: &CpuStorage,
         lg: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        fn run<T: Real>(op: &Focal, z: &CpuStorage, lz: &Layout, scale: f64) -> Result<(CpuStorage, Shape)> {
+        fn run<T: Real>(
+            op: &Focal,
+            z: &CpuStorage,
+            lz: &Layout,
+            scale: f64,
+        ) -> Result<(CpuStorage, Shape)> {
             let (_, classes, height, width) = lz.shape().dims4()?;
             let area = height * width;
             let z = slice::<T>(z, lz)?;
             let scale = scale / op.counted();
             let mut out = vec![T::default(); z.len()];
-            out.par_chunks_mut(classes * area).enumerate().for_each(|(b, out)| {
-                let image = &z[b * classes * area..][..classes * area];
-                for pixel in 0..area {
-                    let target = op.targets[b * area + pixel];
-                    if target == NO_TARGET {
-                        continue;
+            out.par_chunks_mut(classes * area)
+                .enumerate()
+                .for_each(|(b, out)| {
+                    let image = &z[b * classes * area..][..classes * area];
+                    for pixel in 0..area {
+                        let target = op.targets[b * area + pixel];
+                        if target == NO_TARGET {
+                            continue;
+                        }
+                        let slope = op.slope(softmax(at(image, area, pixel)), usize::from(target));
+                        for (c, slope) in slope.into_iter().enumerate() {
+                            out[c * area + pixel] = T::from_f64(slope * scale);
+                        }
                     }
-                    let slope = op.slope(softmax(at(image, area, pixel)), usize::from(target));
-                    for (c, slope) in slope.into_iter().enumerate() {
-                        out[c * area + pixel] = T::from_f64(slope * scale);
-                    }
-                }
-            });
+                });
             Ok((T::to_cpu_storage_owned(out), lz.shape().clone()))
         }
         match z {
@@ -184,9 +192,13 @@ mod tests {
         let parameters = b.finish();
         let mut rng = Pcg64Mcg::seed_from_u64(2);
         let (batch, side) = (2, 12);
-        let x: Vec<f64> = (0..batch * side * side).map(|_| rng.random_range(-1.0..1.0)).collect();
+        let x: Vec<f64> = (0..batch * side * side)
+            .map(|_| rng.random_range(-1.0..1.0))
+            .collect();
         let x = Tensor::from_vec(x, (batch, 1, side, side), &Device::Cpu).unwrap();
-        let targets: Vec<u8> = (0..batch * side * side).map(|_| [0, 1, 2, 255][rng.random_range(0..4)]).collect();
+        let targets: Vec<u8> = (0..batch * side * side)
+            .map(|_| [0, 1, 2, 255][rng.random_range(0..4)])
+            .collect();
         let targets = Arc::new(targets);
         let loss = || {
             let g = Graph::training(&parameters);
@@ -199,13 +211,16 @@ mod tests {
         for (name, var) in &parameters.vars {
             let shape = var.shape().clone();
             let start = var.flatten_all().unwrap().to_vec1::<f64>().unwrap();
-            let grad = grads.get(var.as_tensor()).unwrap_or_else(|| panic!("no gradient of {name}"));
+            let grad = grads
+                .get(var.as_tensor())
+                .unwrap_or_else(|| panic!("no gradient of {name}"));
             let grad = grad.flatten_all().unwrap().to_vec1::<f64>().unwrap();
             for i in (0..start.len()).step_by((start.len() / 5).max(1)) {
                 let shifted = |by: f64| {
                     let mut values = start.clone();
                     values[i] += by;
-                    var.set(&Tensor::from_vec(values, shape.clone(), &Device::Cpu).unwrap()).unwrap();
+                    var.set(&Tensor::from_vec(values, shape.clone(), &Device::Cpu).unwrap())
+                        .unwrap();
                     loss().to_scalar::<f64>().unwrap()
                 };
                 let numeric = (shifted(step) - shifted(-step)) / (2.0 * step);

@@ -32,8 +32,12 @@ pub fn forward(g: &Graph, maps: &[Tensor]) -> Result<Tensor> {
         let name = format!("neck.level{level}");
         let up = g.conv(&coarse, &format!("{name}.up"), Kind::Up, false)?;
         let map = g.conv_norm(skip, &format!("{name}.gate.conv_map"), Kind::Down, false)?;
-        let signal =
-            g.conv_norm(&coarse, &format!("{name}.gate.conv_signal"), Kind::One, false)?;
+        let signal = g.conv_norm(
+            &coarse,
+            &format!("{name}.gate.conv_signal"),
+            Kind::One,
+            false,
+        )?;
         let weight = g.conv_norm(
             &(map + signal)?.relu()?,
             &format!("{name}.gate.conv_weight"),

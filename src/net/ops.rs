@@ -6,9 +6,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::{
-    CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail,
-};
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
 use super::kernels::{self, Padded, Real, Size};
@@ -72,27 +70,27 @@ impl CustomOp3 for Conv3 {
         b: &CpuStorage,
         lb: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        fn run<T: Real>(
-            x: &[T],
-            w: &[T],
-            b: &[T],
-            size: Size,
-            relu: bool,
-        ) -> Result<CpuStorage> {
+        fn run<T: Real>(x: &[T], w: &[T], b: &[T], size: Size, relu: bool) -> Result<CpuStorage> {
             let padded = Padded::new(x, size.height, size.width);
-            let mut out =
-                vec![T::default(); size.batch * size.outputs * size.height * size.width];
+            let mut out = vec![T::default(); size.batch * size.outputs * size.height * size.width];
             let floor = relu.then(T::default);
             kernels::forward(&padded, w, Some(b), size, floor, &mut out);
             Ok(T::to_cpu_storage_owned(out))
         }
         let size = size_of(lx, lw.shape().dims4()?.0)?;
         let out = match x {
-            CpuStorage::F32(_) => run::<f32>(cells(x, lx)?, cells(w, lw)?, cells(b, lb)?, size, self.relu),
-            CpuStorage::F64(_) => run::<f64>(cells(x, lx)?, cells(w, lw)?, cells(b, lb)?, size, self.relu),
+            CpuStorage::F32(_) => {
+                run::<f32>(cells(x, lx)?, cells(w, lw)?, cells(b, lb)?, size, self.relu)
+            }
+            CpuStorage::F64(_) => {
+                run::<f64>(cells(x, lx)?, cells(w, lw)?, cells(b, lb)?, size, self.relu)
+            }
             _ => bail!("the net computes in f32 or f64"),
         }?;
-        Ok((out, Shape::from((size.batch, size.outputs, size.height, size.width))))
+        Ok((
+            out,
+            Shape::from((size.batch, size.outputs, size.height, size.width)),
+        ))
     }
 
     fn bwd(
@@ -111,7 +109,9 @@ impl CustomOp3 for Conv3 {
         let grad_x = grad.apply_op2_no_bwd(w, &Conv3Input)?;
         let both = x.contiguous()?.apply_op2_no_bwd(&grad, &Conv3Weight)?;
         let (outputs, inputs, _, _) = w.dims4()?;
-        let grad_w = both.narrow(0, 0, outputs * inputs * 9)?.reshape(w.shape())?;
+        let grad_w = both
+            .narrow(0, 0, outputs * inputs * 9)?
+            .reshape(w.shape())?;
         let grad_b = both.narrow(0, outputs * inputs * 9, outputs)?;
         Ok((Some(grad_x), Some(grad_w), Some(grad_b)))
     }
@@ -132,7 +132,12 @@ impl CustomOp2 for Conv3Input {
         w: &CpuStorage,
         lw: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        fn run<T: Real>(g: &CpuStorage, lg: &Layout, w: &CpuStorage, lw: &Layout) -> Result<(CpuStorage, Shape)> {
+        fn run<T: Real>(
+            g: &CpuStorage,
+            lg: &Layout,
+            w: &CpuStorage,
+            lw: &Layout,
+        ) -> Result<(CpuStorage, Shape)> {
             let (outputs, inputs, _, _) = lw.shape().dims4()?;
             let size = size_of(lg, inputs)?;
             let padded = Padded::new(cells::<T>(g, lg)?, size.height, size.width);
@@ -161,7 +166,12 @@ impl CustomOp2 for Conv3Weight {
         g: &CpuStorage,
         lg: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        fn run<T: Real>(x: &CpuStorage, lx: &Layout, g: &CpuStorage, lg: &Layout) -> Result<(CpuStorage, Shape)> {
+        fn run<T: Real>(
+            x: &CpuStorage,
+            lx: &Layout,
+            g: &CpuStorage,
+            lg: &Layout,
+        ) -> Result<(CpuStorage, Shape)> {
             let outputs = lg.shape().dims4()?.1;
             let size = size_of(lx, outputs)?;
             let input = Padded::new(cells::<T>(x, lx)?, size.height, size.width);
@@ -296,30 +306,44 @@ impl CustomOp3 for BatchNorm {
         ) -> Result<(CpuStorage, Shape)> {
             let (batch, channels, height, width) = lx.shape().dims4()?;
             let image = height * width;
-            let (x, gamma, beta) = (cells::<T>(x, lx)?, cells::<T>(gamma, lg)?, cells::<T>(beta, lb)?);
+            let (x, gamma, beta) = (
+                cells::<T>(x, lx)?,
+                cells::<T>(gamma, lg)?,
+                cells::<T>(beta, lb)?,
+            );
             let count = batch * image;
             let moments: Vec<(f64, f64)> = (0..channels)
                 .into_par_iter()
                 .map(|c| {
-                    let planes = || (0..batch).map(move |b| &x[(b * channels + c) * image..][..image]);
+                    let planes =
+                        || (0..batch).map(move |b| &x[(b * channels + c) * image..][..image]);
                     let mean = planes().map(|p| sum_of(p, |v| v)).sum::<f64>() / count as f64;
-                    let variance =
-                        planes().map(|p| sum_of(p, |v| (v - mean) * (v - mean))).sum::<f64>() / count as f64;
+                    let variance = planes()
+                        .map(|p| sum_of(p, |v| (v - mean) * (v - mean)))
+                        .sum::<f64>()
+                        / count as f64;
                     (mean, variance)
                 })
                 .collect();
             let mut out = vec![T::default(); x.len()];
-            out.par_chunks_mut(image).zip(x.par_chunks(image)).enumerate().for_each(|(plane, (out, x))| {
-                let c = plane % channels;
-                let (mean, variance) = moments[c];
-                let scale = gamma[c].to_f64() / (variance + op.epsilon).sqrt();
-                let shift = beta[c].to_f64() - mean * scale;
-                let (scale, shift) = (T::from_f64(scale), T::from_f64(shift));
-                for (out, x) in out.iter_mut().zip(x) {
-                    let y = *x * scale + shift;
-                    *out = if op.relu && y < T::default() { T::default() } else { y };
-                }
-            });
+            out.par_chunks_mut(image)
+                .zip(x.par_chunks(image))
+                .enumerate()
+                .for_each(|(plane, (out, x))| {
+                    let c = plane % channels;
+                    let (mean, variance) = moments[c];
+                    let scale = gamma[c].to_f64() / (variance + op.epsilon).sqrt();
+                    let shift = beta[c].to_f64() - mean * scale;
+                    let (scale, shift) = (T::from_f64(scale), T::from_f64(shift));
+                    for (out, x) in out.iter_mut().zip(x) {
+                        let y = *x * scale + shift;
+                        *out = if op.relu && y < T::default() {
+                            T::default()
+                        } else {
+                            y
+                        };
+                    }
+                });
             *op.moments.lock().unwrap_or_else(PoisonError::into_inner) = Moments {
                 mean: moments.iter().map(|m| m.0).collect(),
                 variance: moments.iter().map(|m| m.1).collect(),
@@ -418,9 +442,16 @@ impl CustomOp3 for BatchNormGradient {
                     let (mut plain, mut weighted) = ([0.0_f64; 8], [0.0_f64; 8]);
                     for b in 0..batch {
                         let at = (b * channels + c) * image;
-                        let planes = x[at..at + image].iter().zip(&y[at..at + image]).zip(&g[at..at + image]);
+                        let planes = x[at..at + image]
+                            .iter()
+                            .zip(&y[at..at + image])
+                            .zip(&g[at..at + image]);
                         for (i, ((x, y), g)) in planes.enumerate() {
-                            let g = if op.relu && *y <= zero { 0.0 } else { g.to_f64() };
+                            let g = if op.relu && *y <= zero {
+                                0.0
+                            } else {
+                                g.to_f64()
+                            };
                             plain[i % 8] += g;
                             weighted[i % 8] += g * (x.to_f64() - mean);
                         }
@@ -431,22 +462,27 @@ impl CustomOp3 for BatchNormGradient {
             let total = x.len();
             let mut out = vec![zero; total + 2 * channels];
             let (dx, tail) = out.split_at_mut(total);
-            dx.par_chunks_mut(image).enumerate().for_each(|(plane, dx)| {
-                let c = plane % channels;
-                let inverse = 1.0 / (op.moments.variance[c] + op.epsilon).sqrt();
-                let (plain, weighted) = sums[c];
-                // dx = scale * (g - plain / n - x_hat * weighted / n), with x_hat = (x - mean) * inverse
-                let scale = T::from_f64(op.gamma[c] * inverse);
-                let slope = -weighted / count * inverse;
-                let offset = T::from_f64(-plain / count - slope * op.moments.mean[c]);
-                let slope = T::from_f64(slope);
-                let at = plane * image;
-                let planes = x[at..at + image].iter().zip(&y[at..at + image]).zip(&g[at..at + image]);
-                for (dx, ((x, y), g)) in dx.iter_mut().zip(planes) {
-                    let g = if op.relu && *y <= zero { zero } else { *g };
-                    *dx = scale * (g + offset + slope * *x);
-                }
-            });
+            dx.par_chunks_mut(image)
+                .enumerate()
+                .for_each(|(plane, dx)| {
+                    let c = plane % channels;
+                    let inverse = 1.0 / (op.moments.variance[c] + op.epsilon).sqrt();
+                    let (plain, weighted) = sums[c];
+                    // dx = scale * (g - plain / n - x_hat * weighted / n), with x_hat = (x - mean) * inverse
+                    let scale = T::from_f64(op.gamma[c] * inverse);
+                    let slope = -weighted / count * inverse;
+                    let offset = T::from_f64(-plain / count - slope * op.moments.mean[c]);
+                    let slope = T::from_f64(slope);
+                    let at = plane * image;
+                    let planes = x[at..at + image]
+                        .iter()
+                        .zip(&y[at..at + image])
+                        .zip(&g[at..at + image]);
+                    for (dx, ((x, y), g)) in dx.iter_mut().zip(planes) {
+                        let g = if op.relu && *y <= zero { zero } else { *g };
+                        *dx = scale * (g + offset + slope * *x);
+                    }
+                });
             for c in 0..channels {
                 tail[c] = T::from_f64(sums[c].1);
                 tail[channels + c] = T::from_f64(sums[c].0);

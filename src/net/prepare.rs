@@ -50,7 +50,8 @@ pub fn prepare(frame: &Frame) -> Grid<f32> {
             };
             let level_row: Vec<f32> = (0..columns).map(|c| mix(&levels, c)).collect();
             let noise_row: Vec<f32> = (0..columns).map(|c| mix(&noises, c)).collect();
-            for (x, (out, (value, bits))) in out.iter_mut().zip(pixels.iter().zip(bits)).enumerate() {
+            for (x, (out, (value, bits))) in out.iter_mut().zip(pixels.iter().zip(bits)).enumerate()
+            {
                 if bits & bad::NOT_VALID != 0 {
                     continue;
                 }
@@ -104,7 +105,11 @@ fn tile(frame: &Frame, column: usize, row: usize) -> Tile {
         let at = (last as f32 * 0.98).round() as usize;
         *values.select_nth_unstable_by(at, f32::total_cmp).1
     };
-    let kept: Vec<f64> = values.iter().filter(|v| **v <= ceiling).map(|v| f64::from(*v)).collect();
+    let kept: Vec<f64> = values
+        .iter()
+        .filter(|v| **v <= ceiling)
+        .map(|v| f64::from(*v))
+        .collect();
     let count = kept.len().max(1) as f64;
     let mean = kept.iter().sum::<f64>() / count;
     let variance = kept.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / count;
@@ -113,7 +118,12 @@ fn tile(frame: &Frame, column: usize, row: usize) -> Tile {
 
 /// The least noise that a tile is given: a tenth of the quiet quarter of the frame's tiles, and never 0.
 fn floor_of(tiles: &[Tile]) -> f32 {
-    let mut noises: Vec<f32> = tiles.iter().flatten().map(|t| t.1).filter(|n| *n > 0.0).collect();
+    let mut noises: Vec<f32> = tiles
+        .iter()
+        .flatten()
+        .map(|t| t.1)
+        .filter(|n| *n > 0.0)
+        .collect();
     if noises.is_empty() {
         return 1.0;
     }
@@ -175,7 +185,10 @@ mod tests {
 
     #[test]
     fn gain_and_offset_do_not_matter() {
-        let (a, b) = (prepare(&noisy(1, 1.0, 0.0)), prepare(&noisy(1, 37.0, -900.0)));
+        let (a, b) = (
+            prepare(&noisy(1, 1.0, 0.0)),
+            prepare(&noisy(1, 37.0, -900.0)),
+        );
         for (a, b) in a.cells().iter().zip(b.cells()) {
             assert!((a - b).abs() < 1e-3, "{a} and {b}");
         }
@@ -187,17 +200,28 @@ mod tests {
         let mut hot = frame.clone();
         *hot.pixels.get_mut(64, 40).unwrap() = 1e9;
         let (a, b) = (prepare(&frame), prepare(&hot));
-        let changed = a.cells().iter().zip(b.cells()).filter(|(a, b)| (*a - *b).abs() > 0.02);
+        let changed = a
+            .cells()
+            .iter()
+            .zip(b.cells())
+            .filter(|(a, b)| (*a - *b).abs() > 0.02);
         assert_eq!(changed.count(), 1);
     }
 
     #[test]
     fn sparse_photons_and_constant_frames_stay_finite() {
-        let sparse = Grid::from_fn(64, 64, |x, y| f32::from(u8::from((x * 7 + y * 13) % 101 == 0)));
+        let sparse = Grid::from_fn(64, 64, |x, y| {
+            f32::from(u8::from((x * 7 + y * 13) % 101 == 0))
+        });
         for pixels in [sparse, Grid::filled(64, 64, 3.0), Grid::filled(3, 2, 1.0)] {
             let bad = Grid::filled(pixels.width(), pixels.height(), 0);
             let input = prepare(&Frame::new(0, pixels, bad).unwrap());
-            assert!(input.cells().iter().all(|v| v.is_finite() && v.abs() < 50.0));
+            assert!(
+                input
+                    .cells()
+                    .iter()
+                    .all(|v| v.is_finite() && v.abs() < 50.0)
+            );
         }
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! As in [`super::ops`], the CPU has its own code with a gradient, other devices use candle's operations.
 
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
+use candle_core::{
+    CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail,
+};
 use rayon::prelude::*;
 
 use super::kernels::Real;
@@ -22,11 +24,7 @@ trait PlaneOp: Sync {
     fn plane<T: Real>(&self, from: &[T], width: usize, to: &mut [T]);
 }
 
-fn planes<T: Real, P: PlaneOp>(
-    op: &P,
-    x: &CpuStorage,
-    lx: &Layout,
-) -> Result<(CpuStorage, Shape)> {
+fn planes<T: Real, P: PlaneOp>(op: &P, x: &CpuStorage, lx: &Layout) -> Result<(CpuStorage, Shape)> {
     let (batch, channels, height, width) = lx.shape().dims4()?;
     let (to_height, to_width) = op.shape(height, width);
     let x = cells::<T>(x, lx)?;
@@ -54,7 +52,11 @@ pub fn max_pool(x: &Tensor) -> Result<Tensor> {
     // candle's max_pool2d has a wrong gradient: four strided views and `maximum` have the right one.
     let (b, c, h, w) = x.dims4()?;
     let x = x.reshape((b, c, h / 2, 2, w / 2, 2))?;
-    let part = |i: usize, j: usize| x.narrow(3, i, 1)?.narrow(5, j, 1)?.reshape((b, c, h / 2, w / 2));
+    let part = |i: usize, j: usize| {
+        x.narrow(3, i, 1)?
+            .narrow(5, j, 1)?
+            .reshape((b, c, h / 2, w / 2))
+    };
     part(0, 0)?
         .maximum(&part(0, 1)?)?
         .maximum(&part(1, 0)?.maximum(&part(1, 1)?)?)
@@ -69,7 +71,10 @@ impl PlaneOp for MaxPool {
     }
     fn plane<T: Real>(&self, from: &[T], width: usize, to: &mut [T]) {
         let larger = |a: T, b: T| if b > a { b } else { a };
-        for (rows, to) in from.chunks_exact(2 * width).zip(to.chunks_mut((width / 2).max(1))) {
+        for (rows, to) in from
+            .chunks_exact(2 * width)
+            .zip(to.chunks_mut((width / 2).max(1)))
+        {
             let (upper, lower) = rows.split_at(width);
             for ((u, l), to) in upper.chunks_exact(2).zip(lower.chunks_exact(2)).zip(to) {
                 *to = larger(larger(u[0], u[1]), larger(l[0], l[1]));
@@ -87,7 +92,11 @@ impl CustomOp1 for MaxPool {
     }
     fn bwd(&self, x: &Tensor, y: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
         let grad = grad.contiguous()?;
-        Ok(Some(x.contiguous()?.apply_op3_no_bwd(y, &grad, &MaxPoolGradient)?))
+        Ok(Some(x.contiguous()?.apply_op3_no_bwd(
+            y,
+            &grad,
+            &MaxPoolGradient,
+        )?))
     }
 }
 
@@ -113,25 +122,35 @@ impl CustomOp3 for MaxPoolGradient {
             g: (&CpuStorage, &Layout),
         ) -> Result<(CpuStorage, Shape)> {
             let (_, _, height, width) = x.1.shape().dims4()?;
-            let (cx, cy, cg) = (cells::<T>(x.0, x.1)?, cells::<T>(y.0, y.1)?, cells::<T>(g.0, g.1)?);
+            let (cx, cy, cg) = (
+                cells::<T>(x.0, x.1)?,
+                cells::<T>(y.0, y.1)?,
+                cells::<T>(g.0, g.1)?,
+            );
             let image = (height * width).max(1);
             let mut out = vec![T::default(); cx.len()];
             let small = (image / 4).max(1);
-            out.par_chunks_mut(image).enumerate().for_each(|(plane, out)| {
-                let (x, y, g) = (&cx[plane * image..], &cy[plane * small..], &cg[plane * small..]);
-                for row in 0..height / 2 {
-                    for column in 0..width / 2 {
-                        let best = y[row * (width / 2) + column];
-                        let at = 2 * row * width + 2 * column;
-                        for place in [at, at + 1, at + width, at + width + 1] {
-                            if x[place] == best {
-                                out[place] = g[row * (width / 2) + column];
-                                break;
+            out.par_chunks_mut(image)
+                .enumerate()
+                .for_each(|(plane, out)| {
+                    let (x, y, g) = (
+                        &cx[plane * image..],
+                        &cy[plane * small..],
+                        &cg[plane * small..],
+                    );
+                    for row in 0..height / 2 {
+                        for column in 0..width / 2 {
+                            let best = y[row * (width / 2) + column];
+                            let at = 2 * row * width + 2 * column;
+                            for place in [at, at + 1, at + width, at + width + 1] {
+                                if x[place] == best {
+                                    out[place] = g[row * (width / 2) + column];
+                                    break;
+                                }
                             }
                         }
                     }
-                }
-            });
+                });
             Ok((T::to_cpu_storage_owned(out), x.1.shape().clone()))
         }
         match x {
@@ -179,7 +198,11 @@ impl PlaneOp for Double {
         let row_of = |y: usize| &from[y * width..(y + 1) * width];
         for (y, to) in to.chunks_mut(2 * width).enumerate() {
             let near = y / 2;
-            let far = if y % 2 == 0 { near.saturating_sub(1) } else { (near + 1).min(height - 1) };
+            let far = if y % 2 == 0 {
+                near.saturating_sub(1)
+            } else {
+                (near + 1).min(height - 1)
+            };
             let (near, far) = (row_of(near), row_of(far));
             let mixed = |x: usize| main * near[x] + side * far[x];
             for x in 0..width {
@@ -217,10 +240,18 @@ impl PlaneOp for DoubleGradient {
         let height = from.len() / width.max(1);
         for (y, row) in from.chunks(width).enumerate() {
             let near = y / 2;
-            let far = if y % 2 == 0 { near.saturating_sub(1) } else { (near + 1).min(height / 2 - 1) };
+            let far = if y % 2 == 0 {
+                near.saturating_sub(1)
+            } else {
+                (near + 1).min(height / 2 - 1)
+            };
             for (x, value) in row.iter().enumerate() {
                 let close = x / 2;
-                let away = if x % 2 == 0 { close.saturating_sub(1) } else { (close + 1).min(small - 1) };
+                let away = if x % 2 == 0 {
+                    close.saturating_sub(1)
+                } else {
+                    (close + 1).min(small - 1)
+                };
                 to[near * small + close] += main * main * *value;
                 to[near * small + away] += main * side * *value;
                 to[far * small + close] += side * main * *value;
@@ -277,22 +308,32 @@ impl CustomOp1 for Cells {
             let x = cells::<T>(x, lx)?;
             let mut out = vec![T::default(); x.len()];
             // The fine image has 2 rows by 2 columns for each cell of the four coarse ones.
-            let (fine_width, coarse) = if op.to_channels { (w, h * w / 4) } else { (2 * w, h * w) };
-            let shape = if op.to_channels { (b, c * 4, h / 2, w / 2) } else { (b, c / 4, h * 2, w * 2) };
+            let (fine_width, coarse) = if op.to_channels {
+                (w, h * w / 4)
+            } else {
+                (2 * w, h * w)
+            };
+            let shape = if op.to_channels {
+                (b, c * 4, h / 2, w / 2)
+            } else {
+                (b, c / 4, h * 2, w * 2)
+            };
             let chunk = (coarse * 4).max(1);
-            out.par_chunks_mut(chunk).zip(x.par_chunks(chunk)).for_each(|(to, from)| {
-                for cell in 0..coarse {
-                    let (y, x) = (cell / (fine_width / 2), cell % (fine_width / 2));
-                    for part in 0..4 {
-                        let fine = (2 * y + part / 2) * fine_width + 2 * x + part % 2;
-                        if op.to_channels {
-                            to[part * coarse + cell] = from[fine];
-                        } else {
-                            to[fine] = from[part * coarse + cell];
+            out.par_chunks_mut(chunk)
+                .zip(x.par_chunks(chunk))
+                .for_each(|(to, from)| {
+                    for cell in 0..coarse {
+                        let (y, x) = (cell / (fine_width / 2), cell % (fine_width / 2));
+                        for part in 0..4 {
+                            let fine = (2 * y + part / 2) * fine_width + 2 * x + part % 2;
+                            if op.to_channels {
+                                to[part * coarse + cell] = from[fine];
+                            } else {
+                                to[fine] = from[part * coarse + cell];
+                            }
                         }
                     }
-                }
-            });
+                });
             Ok((T::to_cpu_storage_owned(out), Shape::from(shape)))
         }
         match x {
@@ -330,17 +371,25 @@ impl CustomOp2 for Gate {
         a: &CpuStorage,
         la: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        fn run<T: Real>(x: &CpuStorage, lx: &Layout, a: &CpuStorage, la: &Layout) -> Result<(CpuStorage, Shape)> {
+        fn run<T: Real>(
+            x: &CpuStorage,
+            lx: &Layout,
+            a: &CpuStorage,
+            la: &Layout,
+        ) -> Result<(CpuStorage, Shape)> {
             let (_, channels, height, width) = lx.shape().dims4()?;
             let image = (height * width).max(1);
             let (x, a) = (cells::<T>(x, lx)?, cells::<T>(a, la)?);
             let mut out = vec![T::default(); x.len()];
-            out.par_chunks_mut(image).zip(x.par_chunks(image)).enumerate().for_each(|(plane, (to, x))| {
-                let a = &a[plane / channels * image..][..image];
-                for ((to, x), a) in to.iter_mut().zip(x).zip(a) {
-                    *to = *x * *a;
-                }
-            });
+            out.par_chunks_mut(image)
+                .zip(x.par_chunks(image))
+                .enumerate()
+                .for_each(|(plane, (to, x))| {
+                    let a = &a[plane / channels * image..][..image];
+                    for ((to, x), a) in to.iter_mut().zip(x).zip(a) {
+                        *to = *x * *a;
+                    }
+                });
             Ok((T::to_cpu_storage_owned(out), lx.shape().clone()))
         }
         match x {
@@ -377,7 +426,12 @@ impl CustomOp2 for GateGradient {
         g: &CpuStorage,
         lg: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        fn run<T: Real>(x: &CpuStorage, lx: &Layout, g: &CpuStorage, lg: &Layout) -> Result<(CpuStorage, Shape)> {
+        fn run<T: Real>(
+            x: &CpuStorage,
+            lx: &Layout,
+            g: &CpuStorage,
+            lg: &Layout,
+        ) -> Result<(CpuStorage, Shape)> {
             let (batch, channels, height, width) = lx.shape().dims4()?;
             let image = (height * width).max(1);
             let (x, g) = (cells::<T>(x, lx)?, cells::<T>(g, lg)?);
@@ -385,12 +439,19 @@ impl CustomOp2 for GateGradient {
             out.par_chunks_mut(image).enumerate().for_each(|(b, to)| {
                 for c in 0..channels {
                     let at = (b * channels + c) * image;
-                    for ((to, x), g) in to.iter_mut().zip(&x[at..at + image]).zip(&g[at..at + image]) {
+                    for ((to, x), g) in to
+                        .iter_mut()
+                        .zip(&x[at..at + image])
+                        .zip(&g[at..at + image])
+                    {
                         *to += *x * *g;
                     }
                 }
             });
-            Ok((T::to_cpu_storage_owned(out), Shape::from((batch, 1, height, width))))
+            Ok((
+                T::to_cpu_storage_owned(out),
+                Shape::from((batch, 1, height, width)),
+            ))
         }
         match x {
             CpuStorage::F32(_) => run::<f32>(x, lx, g, lg),
