@@ -2,4 +2,6 @@
 
 pub mod app;
 pub mod domain;
+pub mod fs;
+pub mod net;
 pub mod session;

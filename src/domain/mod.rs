@@ -3,7 +3,6 @@
 pub mod frame;
 pub mod geometry;
 pub mod grid;
-
 pub mod labels;
 pub mod peaks;
 pub mod tone;
