@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use peaknet_studio::app::{self, Picture, Start};
-use peaknet_studio::cli::calibrate::CalibrantName;
 use peaknet_studio::cli::view::{DemoArguments, Theme, ToneName, ViewArguments};
 use peaknet_studio::cli::{self, Command, Failure, Outcome};
 use peaknet_studio::domain::tone::Curve;
@@ -62,7 +61,7 @@ fn view(arguments: &ViewArguments) -> Outcome {
             ToneName::Sqrt => Curve::Sqrt,
             ToneName::Asinh => Curve::Asinh,
         }),
-        calibrant: arguments.calibrant.map(CalibrantName::calibrant),
+        calibrant: arguments.calibrant,
         is_dark: arguments.theme.map(|theme| theme == Theme::Dark),
         ..Start::default()
     };

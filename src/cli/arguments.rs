@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::Failure;
+use crate::domain::calibrant::Calibrant;
 use crate::io::{self, OpenOptions, Run};
 use crate::net::DeviceChoice;
 
@@ -155,6 +156,13 @@ pub fn pair(text: &str) -> Result<[f64; 2], String> {
     text.split_once(',')
         .and_then(|(x, y)| Some([number(x)?, number(y)?]))
         .ok_or_else(|| "write X,Y".to_owned())
+}
+
+pub fn calibrant(text: &str) -> Result<Calibrant, String> {
+    Calibrant::from_name(text).ok_or_else(|| {
+        let names: Vec<&str> = Calibrant::ALL.iter().map(|calibrant| calibrant.name()).collect();
+        format!("write one of {}", names.join(", "))
+    })
 }
 
 /// A size as `WIDTHxHEIGHT`.

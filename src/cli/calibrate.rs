@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::{Value, json};
 
-use super::arguments::{NetArguments, RunArguments};
+use super::arguments::{NetArguments, RunArguments, calibrant};
 use super::output::{line, rounded, speak};
 use super::{Failure, Outcome, nets};
 use crate::domain::calibrant::{self, Calibrant};
@@ -17,9 +17,9 @@ use crate::io::poni;
 pub struct CalibrateArguments {
     #[command(flatten)]
     run: RunArguments,
-    /// Whose rings to expect
-    #[arg(long, value_enum, default_value = "silver-behenate")]
-    calibrant: CalibrantName,
+    /// Whose rings to expect: silver-behenate, lab6 or ceo2
+    #[arg(long, value_name = "NAME", default_value = "silver-behenate", value_parser = calibrant)]
+    calibrant: Calibrant,
     /// Which frame, from 0
     #[arg(long, value_name = "N", default_value_t = 0)]
     frame: usize,
@@ -34,23 +34,6 @@ pub struct CalibrateArguments {
     /// Replace existing files
     #[arg(long)]
     force: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum CalibrantName {
-    SilverBehenate,
-    Lab6,
-    Ceo2,
-}
-
-impl CalibrantName {
-    pub const fn calibrant(self) -> Calibrant {
-        match self {
-            Self::SilverBehenate => Calibrant::SilverBehenate,
-            Self::Lab6 => Calibrant::LaB6,
-            Self::Ceo2 => Calibrant::CeO2,
-        }
-    }
 }
 
 pub fn run(arguments: &CalibrateArguments) -> Outcome {
@@ -73,7 +56,7 @@ pub fn run(arguments: &CalibrateArguments) -> Outcome {
         }
         Err(failure) => return Err(failure),
     };
-    let calibrant = arguments.calibrant.calibrant();
+    let calibrant = arguments.calibrant;
     let rings = calibrant::ring_table(&frame, geometry, calibrant, classes.as_ref());
     for path in &arguments.write {
         match path.extension().and_then(|extension| extension.to_str()) {

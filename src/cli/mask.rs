@@ -81,8 +81,8 @@ pub fn run(arguments: &MaskArguments) -> Outcome {
                 classes: true,
                 artifact_mask: true,
                 peak_margin: arguments.peak_margin,
-                net_name: net.name().to_owned(),
-                net_digest: net.digest().to_owned(),
+                net_name: Some(net.name().to_owned()),
+                net_digest: Some(net.digest().to_owned()),
                 force: arguments.force,
             };
             let mut out = CxiOut::create(&arguments.out, &run, number..number + 1, &options)?;

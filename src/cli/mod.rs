@@ -9,7 +9,7 @@ use clap::error::ErrorKind;
 
 pub mod arguments;
 mod bench;
-pub mod calibrate;
+mod calibrate;
 mod check;
 pub mod demo;
 mod export;

@@ -114,8 +114,8 @@ pub fn run(arguments: &PredictArguments) -> Outcome {
         classes: arguments.classes,
         artifact_mask: arguments.mask == MaskKind::Artifact,
         peak_margin: arguments.peak_margin,
-        net_name: net.name().to_owned(),
-        net_digest: net.digest().to_owned(),
+        net_name: Some(net.name().to_owned()),
+        net_digest: Some(net.digest().to_owned()),
         force: arguments.force,
     };
     let out = CxiOut::create(&arguments.out, &run, range.clone(), &options)?;

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::calibrate::CalibrantName;
-use super::arguments::{NetArguments, OpenArguments, size};
+use super::arguments::{NetArguments, OpenArguments, calibrant, size};
+use crate::domain::calibrant::Calibrant;
 
 #[derive(Args, Debug)]
 pub struct ViewArguments {
@@ -28,9 +28,9 @@ pub struct ViewArguments {
     /// How counts become colours
     #[arg(long, value_enum)]
     pub tone: Option<ToneName>,
-    /// Show the expected rings of a calibrant
-    #[arg(long, value_enum)]
-    pub calibrant: Option<CalibrantName>,
+    /// Show the expected rings of a calibrant: silver-behenate, lab6 or ceo2
+    #[arg(long, value_name = "NAME", value_parser = calibrant)]
+    pub calibrant: Option<Calibrant>,
     /// Colours of the window [default: the desktop's]
     #[arg(long, value_enum)]
     pub theme: Option<Theme>,
