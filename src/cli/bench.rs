@@ -4,13 +4,15 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 use serde_json::json;
 
 use super::arguments::{NetArguments, OpenArguments};
 use super::output::{line, median, progress, rounded};
-use super::simulate::{self, DetectorName};
+use super::simulate;
 use super::{Outcome, nets};
 use crate::domain::peaks;
+use crate::domain::simulate::Detector;
 use crate::io;
 
 #[derive(Args, Debug)]
@@ -23,8 +25,8 @@ pub struct BenchArguments {
     #[command(flatten)]
     net: NetArguments,
     /// The simulated detector
-    #[arg(long, value_enum, default_value = "rayonix")]
-    detector: DetectorName,
+    #[arg(long, value_name = "NAME", default_value = "rayonix", value_parser = PossibleValuesParser::new(Detector::NAMES))]
+    detector: String,
     /// How many times
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
     repeat: u16,
@@ -38,7 +40,8 @@ pub fn run(arguments: &BenchArguments) -> Outcome {
     let folder = tempfile::tempdir()?;
     let paths = if arguments.paths.is_empty() {
         let path = folder.path().join("bench.cxi");
-        simulate::write(&path, arguments.detector, 3, 1)?;
+        let recipe = simulate::named(&arguments.detector)?;
+        simulate::write(&path, &recipe, 1, 0..3, serde_json::Value::Null, false)?;
         vec![path]
     } else {
         arguments.paths.clone()
