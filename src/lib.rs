@@ -2,4 +2,5 @@
 
 pub mod app;
 pub mod domain;
+pub mod io;
 pub mod session;
