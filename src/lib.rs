@@ -3,8 +3,12 @@
 pub mod app;
 pub mod cli;
 pub mod domain;
+<<<<<<< HEAD
 pub mod fs;
 pub mod io;
 pub mod net;
+=======
+pub mod io;
+>>>>>>> keep
 pub mod session;
 pub mod workers;

@@ -10,8 +10,10 @@ pub mod number;
 pub mod paths;
 pub mod peak_list;
 pub mod poni;
+pub mod project;
 pub mod run;
 pub mod set;
+pub mod settings;
 pub mod simulated;
 
 use std::path::{Path, PathBuf};
