@@ -98,7 +98,7 @@ impl Canvas {
             pos2(whole(rect.max.x), whole(rect.max.y)),
         );
         let response = ui.allocate_rect(self.rect, Sense::click_and_drag());
-        response.widget_info(|| egui::WidgetInfo::labeled(egui::WidgetType::Image, true, "Frame"));
+        response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Image, true, "Frame"));
         let painter = ui.painter_at(self.rect);
         painter.rect_filled(self.rect, 0, theme::CANVAS);
         let Some(shown) = &session.shown else {
@@ -256,11 +256,11 @@ impl Canvas {
     fn draw_peaks(&self, painter: &egui::Painter, session: &Session) {
         let Some(predicted) = session.shown_prediction() else { return };
         for peak in &predicted.peaks {
-            let half = ((peak.radius + 1.5) * self.zoom).max(5.0);
+            let half = ((peak.radius + 1.5) * self.zoom).max(6.0);
             let square = Rect::from_center_size(self.ui_from_frame(peak.x, peak.y), Vec2::splat(2.0 * half));
             if square.intersects(self.rect) {
-                painter.rect_stroke(square, 0, Stroke::new(2.5, theme::SHADE), egui::StrokeKind::Middle);
-                painter.rect_stroke(square, 0, Stroke::new(1.2, theme::FOUND), egui::StrokeKind::Middle);
+                painter.rect_stroke(square, 0, Stroke::new(1.0, theme::FOUND_SHADE), egui::StrokeKind::Outside);
+                painter.rect_stroke(square, 0, Stroke::new(1.0, theme::FOUND), egui::StrokeKind::Inside);
             }
         }
     }

@@ -141,8 +141,8 @@ pub fn keys_overlay(ctx: &egui::Context, is_open: &mut bool) {
     if !*is_open {
         return;
     }
-    let modal = egui::Modal::new(egui::Id::new("keys")).show(ctx, |ui| {
-        ui.set_width(680.0);
+    let modal = egui::Modal::new(egui::Id::unique("keys")).show(ctx, |ui| {
+        ui.set_width(720.0);
         ui.label(theme::title("Keys"));
         ui.add_space(4.0);
         ui.columns(2, |columns| {
@@ -150,10 +150,10 @@ pub fn keys_overlay(ctx: &egui::Context, is_open: &mut bool) {
             let entries: Vec<&Entry> = with_keys.collect();
             let half = entries.len().div_ceil(2);
             for (column, part) in columns.iter_mut().zip(entries.chunks(half.max(1))) {
-                egui::Grid::new("keys").num_columns(2).spacing([14.0, 3.0]).show(column, |ui| {
+                egui::Grid::new("keys").num_columns(2).min_col_width(132.0).spacing([14.0, 3.0]).show(column, |ui| {
                     for entry in part {
-                        let all: Vec<String> = entry.keys.iter().map(|key| keys::key_text(*key)).collect();
-                        ui.label(theme::title(&all.join("  ")));
+                        let all: Vec<String> = entry.keys.iter().map(|key| keys::key_text(*key)).take(2).collect();
+                        ui.label(theme::title(&all.join(", ")));
                         ui.label(entry.text);
                         ui.end_row();
                     }
@@ -174,11 +174,11 @@ pub fn keys_overlay(ctx: &egui::Context, is_open: &mut bool) {
 pub fn palette(ctx: &egui::Context, text: &mut Option<String>, session: &Session) -> Option<Action> {
     let typed = text.as_mut()?;
     let mut chosen = None;
-    let modal = egui::Modal::new(egui::Id::new("palette")).show(ctx, |ui| {
+    let modal = egui::Modal::new(egui::Id::unique("palette")).show(ctx, |ui| {
         ui.set_width(360.0);
         let field = egui::TextEdit::singleline(typed).hint_text("find a command").desired_width(f32::INFINITY);
         let response = ui.add(field);
-        response.widget_info(|| egui::WidgetInfo::labeled(egui::WidgetType::TextEdit, true, "Find a command"));
+        response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::TextInput, true, "Find a command"));
         response.request_focus();
         let wanted = typed.to_lowercase();
         let fits = |entry: &&Entry| {

@@ -6,13 +6,14 @@ use egui::{Color32, CornerRadius, FontData, FontDefinitions, FontFamily, FontId,
 pub const PEAK: Color32 = Color32::from_rgb(0xD5, 0x5E, 0x00);
 pub const ARTIFACT: Color32 = Color32::from_rgb(0x56, 0xB4, 0xE9);
 pub const IGNORE: Color32 = Color32::from_rgb(0x9A, 0x9A, 0x9A);
-pub const BAD: Color32 = Color32::from_rgb(0x6E, 0x4A, 0x2F);
+pub const BAD: Color32 = Color32::from_rgb(0x64, 0x46, 0x2C);
 pub const FOUND: Color32 = Color32::from_rgb(0xF0, 0xE4, 0x42);
 pub const RING: Color32 = Color32::from_rgb(0x00, 0x9E, 0x73);
 /// Around the frame: neither zero counts nor the panels.
 pub const CANVAS: Color32 = Color32::from_rgb(0x3A, 0x3C, 0x3E);
 /// Thin dark line under light marks, so that they are seen on any map.
 pub const SHADE: Color32 = Color32::from_rgba_premultiplied(0, 0, 0, 150);
+pub const FOUND_SHADE: Color32 = Color32::from_rgba_premultiplied(0, 0, 0, 90);
 pub const LIGHT: Color32 = Color32::from_rgb(0xFF, 0xFF, 0xFF);
 
 // Sizes in points.
