@@ -80,9 +80,12 @@ impl Browser {
         ui.horizontal(|ui| {
             ui.label(theme::title("Run"));
             ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-                let open = egui::Button::new(theme::icon(ICON_FOLDER_OPEN)).frame_when_inactive(false);
+                let open =
+                    egui::Button::new(theme::icon(ICON_FOLDER_OPEN)).frame_when_inactive(false);
                 let response = ui.add(open);
-                response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, "Open a run"));
+                response.widget_info(|| {
+                    egui::WidgetInfo::labeled(egui::Role::Button, true, "Open a run")
+                });
                 if response.on_hover_text("Open a run (Ctrl+O)").clicked() {
                     commands.push(Command::OpenDialog);
                 }
@@ -94,17 +97,20 @@ impl Browser {
                         ui.selectable_value(&mut self.filter, filter, filter.name());
                     }
                 });
-                response
-                    .response
-                    .widget_info(|| egui::WidgetInfo::labeled(egui::Role::ComboBox, true, "Filter"));
+                response.response.widget_info(|| {
+                    egui::WidgetInfo::labeled(egui::Role::ComboBox, true, "Filter")
+                });
             });
         });
         let Some(open) = &session.run else {
             ui.add_space(8.0);
-            ui.label(theme::small("No run is open. Its frames will be listed here."));
+            ui.label(theme::small(
+                "No run is open. Its frames will be listed here.",
+            ));
             return;
         };
-        ui.label(theme::small(facts(&open.info))).on_hover_text(&open.info.source);
+        ui.label(theme::small(facts(&open.info)))
+            .on_hover_text(&open.info.source);
         ui.add_space(2.0);
         let listed = self.listed(&session.rows);
         self.table(ui, session, listed.as_deref(), commands);
@@ -115,7 +121,10 @@ impl Browser {
         if self.filter == Filter::All && self.order == Order::Number {
             return None;
         }
-        let lets = rows.iter().enumerate().filter(|(_, row)| self.filter.lets(row));
+        let lets = rows
+            .iter()
+            .enumerate()
+            .filter(|(_, row)| self.filter.lets(row));
         let mut listed: Vec<usize> = lets.map(|(number, _)| number).collect();
         let row = |number: &usize| rows.get(*number).copied().unwrap_or_default();
         match self.order {
@@ -129,9 +138,16 @@ impl Browser {
         Some(listed)
     }
 
-    fn table(&mut self, ui: &mut Ui, session: &Session, listed: Option<&[usize]>, commands: &mut Vec<Command>) {
+    fn table(
+        &mut self,
+        ui: &mut Ui,
+        session: &Session,
+        listed: Option<&[usize]>,
+        commands: &mut Vec<Command>,
+    ) {
         let count = listed.map_or(session.rows.len(), <[usize]>::len);
-        let number_at = |index: usize| listed.map_or(Some(index), |listed| listed.get(index).copied());
+        let number_at =
+            |index: usize| listed.map_or(Some(index), |listed| listed.get(index).copied());
         let mut table = TableBuilder::new(ui)
             .striped(false)
             .sense(egui::Sense::click())
@@ -152,12 +168,24 @@ impl Browser {
         }
         table
             .header(theme::ROW, |mut header| {
-                let titles = [("#", Some(Order::Number)), ("peaks", Some(Order::Peaks)), ("doubt", Some(Order::Doubt))];
+                let titles = [
+                    ("#", Some(Order::Number)),
+                    ("peaks", Some(Order::Peaks)),
+                    ("doubt", Some(Order::Doubt)),
+                ];
                 for (title, order) in titles.into_iter().chain([("", None)]) {
                     header.col(|ui| {
                         let Some(order) = order else { return };
-                        let text = if self.order == order { theme::small(title).strong() } else { theme::small(title) };
-                        let label = ui.add(egui::Label::new(text).selectable(false).sense(egui::Sense::click()));
+                        let text = if self.order == order {
+                            theme::small(title).strong()
+                        } else {
+                            theme::small(title)
+                        };
+                        let label = ui.add(
+                            egui::Label::new(text)
+                                .selectable(false)
+                                .sense(egui::Sense::click()),
+                        );
                         if label.on_hover_text("Sort by this").clicked() {
                             self.order = order;
                             self.followed = None;
@@ -167,7 +195,9 @@ impl Browser {
             })
             .body(|body| {
                 body.rows(theme::ROW, count, |mut line| {
-                    let Some(number) = number_at(line.index()) else { return };
+                    let Some(number) = number_at(line.index()) else {
+                        return;
+                    };
                     let row = session.rows.get(number).copied().unwrap_or_default();
                     line.set_selected(number == session.selected);
                     line.col(|ui| {
@@ -176,7 +206,11 @@ impl Browser {
                     line.col(|ui| {
                         if let Some(peaks) = row.peaks {
                             let text = super::text::thousands(f64::from(peaks));
-                            if peaks >= HIT { cell(ui, &text) } else { weak(ui, &text) }
+                            if peaks >= HIT {
+                                cell(ui, &text)
+                            } else {
+                                weak(ui, &text)
+                            }
                         }
                     });
                     line.col(|ui| {
@@ -209,7 +243,8 @@ fn review_mark(ui: &mut Ui, review: Review) {
         Review::Flagged => (ICON_FLAG, theme::PEAK),
     };
     let text = symbol.rich_text().size(14.0).color(color);
-    ui.add(egui::Label::new(text).selectable(false)).on_hover_text(review.name());
+    ui.add(egui::Label::new(text).selectable(false))
+        .on_hover_text(review.name());
 }
 
 /// One quiet line: how many, how large, what kind.
@@ -223,14 +258,23 @@ fn facts(info: &crate::domain::frame::RunInfo) -> String {
 }
 
 /// The small question that G asks.
-pub fn go_to(ctx: &egui::Context, typed: &mut Option<String>, session: &Session, commands: &mut Vec<Command>) {
+pub fn go_to(
+    ctx: &egui::Context,
+    typed: &mut Option<String>,
+    session: &Session,
+    commands: &mut Vec<Command>,
+) {
     let Some(text) = typed.as_mut() else { return };
     let mut is_done = false;
     let modal = egui::Modal::new(egui::Id::unique("go to")).show(ctx, |ui| {
         ui.set_width(220.0);
-        ui.label(format!("Go to frame 1 to {}", super::text::thousands(session.rows.len() as f64)));
+        ui.label(format!(
+            "Go to frame 1 to {}",
+            super::text::thousands(session.rows.len() as f64)
+        ));
         let response = ui.add(egui::TextEdit::singleline(text).desired_width(f32::INFINITY));
-        response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::TextInput, true, "Frame number"));
+        response
+            .widget_info(|| egui::WidgetInfo::labeled(egui::Role::TextInput, true, "Frame number"));
         response.request_focus();
         if ui.input(|input| input.key_pressed(egui::Key::Enter)) {
             let digits: String = text.chars().filter(char::is_ascii_digit).collect();

@@ -1,6 +1,9 @@
 //! The canvas: where the frame lies in the window, what the pointer does on it, what is drawn over it.
 
-use egui::{Color32, Event, Key, MouseWheelUnit, PointerButton, Pos2, Rect, Sense, Stroke, Ui, Vec2, pos2, vec2};
+use egui::{
+    Color32, Event, Key, MouseWheelUnit, PointerButton, Pos2, Rect, Sense, Stroke, Ui, Vec2, pos2,
+    vec2,
+};
 
 use super::gpu::{Gpu, Look};
 use super::theme;
@@ -89,7 +92,13 @@ impl Canvas {
     }
 
     /// Draws the canvas into what is left of the window and turns the pointer into commands.
-    pub fn show(&mut self, ui: &mut Ui, session: &Session, gpu: Option<&Gpu>, commands: &mut Vec<Command>) {
+    pub fn show(
+        &mut self,
+        ui: &mut Ui,
+        session: &Session,
+        gpu: Option<&Gpu>,
+        commands: &mut Vec<Command>,
+    ) {
         let scale = ui.ctx().pixels_per_point();
         let whole = |edge: f32| (edge * scale).round() / scale;
         let rect = ui.available_rect_before_wrap();
@@ -105,7 +114,10 @@ impl Canvas {
             self.pointer = None;
             return;
         };
-        let size = vec2(shown.loaded.frame.width() as f32, shown.loaded.frame.height() as f32);
+        let size = vec2(
+            shown.loaded.frame.width() as f32,
+            shown.loaded.frame.height() as f32,
+        );
         self.take_view(session, size);
         self.pointer_events(ui, &response, session, commands);
 
@@ -120,7 +132,8 @@ impl Canvas {
             presence: if is_current { 1.0 } else { 0.6 },
         };
         let (left, top) = self.frame_from_ui(self.rect.min);
-        if let Some(shape) = gpu.and_then(|gpu| gpu.shape(self.rect, [left, top], self.zoom, &look)) {
+        if let Some(shape) = gpu.and_then(|gpu| gpu.shape(self.rect, [left, top], self.zoom, &look))
+        {
             painter.add(shape);
         }
         if !layers.hidden {
@@ -166,7 +179,8 @@ impl Canvas {
     fn tell_view(&mut self, ui: &Ui, commands: &mut Vec<Command>) {
         let rests = ui.input(|input| !input.pointer.any_down() && input.events.is_empty());
         if self.is_moved && !rests {
-            ui.ctx().request_repaint_after(std::time::Duration::from_millis(400));
+            ui.ctx()
+                .request_repaint_after(std::time::Duration::from_millis(400));
         } else if self.is_moved && !self.is_fitted {
             self.is_moved = false;
             commands.push(Command::SetView(View {
@@ -186,12 +200,21 @@ impl Canvas {
         commands: &mut Vec<Command>,
     ) {
         let (events, is_space, latest) = ui.input(|input| {
-            (input.events.clone(), input.key_down(Key::Space), input.pointer.latest_pos())
+            (
+                input.events.clone(),
+                input.key_down(Key::Space),
+                input.pointer.latest_pos(),
+            )
         });
         let is_over = response.contains_pointer();
         for event in events {
             match event {
-                Event::MouseWheel { unit, delta, modifiers, .. } if is_over => {
+                Event::MouseWheel {
+                    unit,
+                    delta,
+                    modifiers,
+                    ..
+                } if is_over => {
                     let steps = match unit {
                         MouseWheelUnit::Line | MouseWheelUnit::Page => delta.y,
                         MouseWheelUnit::Point => delta.y / 50.0,
@@ -204,8 +227,15 @@ impl Canvas {
                         self.zoom_about(at, 1.2_f32.powf(steps));
                     }
                 }
-                Event::PointerButton { pos, button, pressed: true, .. } if is_over => {
-                    if button == PointerButton::Middle || (is_space && button == PointerButton::Primary) {
+                Event::PointerButton {
+                    pos,
+                    button,
+                    pressed: true,
+                    ..
+                } if is_over => {
+                    if button == PointerButton::Middle
+                        || (is_space && button == PointerButton::Primary)
+                    {
                         self.is_panning = true;
                     } else if !self.is_panning && button != PointerButton::Middle {
                         let (x, y) = self.frame_from_ui(pos);
@@ -254,13 +284,26 @@ impl Canvas {
     }
 
     fn draw_peaks(&self, painter: &egui::Painter, session: &Session) {
-        let Some(predicted) = session.shown_prediction() else { return };
+        let Some(predicted) = session.shown_prediction() else {
+            return;
+        };
         for peak in &predicted.peaks {
             let half = ((peak.radius + 1.5) * self.zoom).max(6.0);
-            let square = Rect::from_center_size(self.ui_from_frame(peak.x, peak.y), Vec2::splat(2.0 * half));
+            let square =
+                Rect::from_center_size(self.ui_from_frame(peak.x, peak.y), Vec2::splat(2.0 * half));
             if square.intersects(self.rect) {
-                painter.rect_stroke(square, 0, Stroke::new(1.0, theme::FOUND_SHADE), egui::StrokeKind::Outside);
-                painter.rect_stroke(square, 0, Stroke::new(1.0, theme::FOUND), egui::StrokeKind::Inside);
+                painter.rect_stroke(
+                    square,
+                    0,
+                    Stroke::new(1.0, theme::FOUND_SHADE),
+                    egui::StrokeKind::Outside,
+                );
+                painter.rect_stroke(
+                    square,
+                    0,
+                    Stroke::new(1.0, theme::FOUND),
+                    egui::StrokeKind::Inside,
+                );
             }
         }
     }
@@ -271,7 +314,12 @@ impl Canvas {
         else {
             return;
         };
-        let Some([x, y]) = open.info.geometry.beam_center_px.filter(|_| *key == shown.key) else {
+        let Some([x, y]) = open
+            .info
+            .geometry
+            .beam_center_px
+            .filter(|_| *key == shown.key)
+        else {
             return;
         };
         let center = self.ui_from_frame(x as f32, y as f32);
@@ -279,7 +327,11 @@ impl Canvas {
             let radius = ring.expected_radius_px as f32 * self.zoom;
             painter.circle_stroke(center, radius, Stroke::new(1.2, theme::RING));
             let at = center + vec2(radius, -radius) * std::f32::consts::FRAC_1_SQRT_2;
-            self.tag(painter, at, &format!("{}: {:.2} Å", ring.order, ring.d_angstrom));
+            self.tag(
+                painter,
+                at,
+                &format!("{}: {:.2} Å", ring.order, ring.d_angstrom),
+            );
         }
     }
 
@@ -304,18 +356,27 @@ impl Canvas {
         let clamped = |edge: f32, length: usize| (edge.max(0.0) as usize).min(length);
         for y in clamped(top, frame.height())..clamped(bottom.ceil(), frame.height()) {
             for x in clamped(left, frame.width())..clamped(right.ceil(), frame.width()) {
-                let (Some(&value), Some(&bits)) = (frame.pixels.get(x, y), frame.bad.get(x, y)) else {
+                let (Some(&value), Some(&bits)) = (frame.pixels.get(x, y), frame.bad.get(x, y))
+                else {
                     continue;
                 };
                 let is_bad = bits & bad::NOT_VALID != 0;
-                let text = if is_bad { format!("({})", number(value)) } else { number(value) };
+                let text = if is_bad {
+                    format!("({})", number(value))
+                } else {
+                    number(value)
+                };
                 let [r, g, b] = if is_bad {
                     [theme::BAD.r(), theme::BAD.g(), theme::BAD.b()]
                 } else {
                     session.tone.color(value)
                 };
                 let luminance = 0.3 * f32::from(r) + 0.59 * f32::from(g) + 0.11 * f32::from(b);
-                let color = if luminance > 130.0 { Color32::BLACK } else { Color32::WHITE };
+                let color = if luminance > 130.0 {
+                    Color32::BLACK
+                } else {
+                    Color32::WHITE
+                };
                 let size = (self.zoom * 0.28).min(theme::TEXT);
                 painter.text(
                     self.ui_from_frame(x as f32 + 0.5, y as f32 + 0.5),
@@ -330,8 +391,13 @@ impl Canvas {
 
     /// The corners of a polygon that is not closed yet.
     fn draw_gesture(&self, painter: &egui::Painter, session: &Session) {
-        let Some(Gesture::Polygon { corners, class }) = &session.gesture else { return };
-        let mut points: Vec<Pos2> = corners.iter().map(|&(x, y)| self.ui_from_frame(x, y)).collect();
+        let Some(Gesture::Polygon { corners, class }) = &session.gesture else {
+            return;
+        };
+        let mut points: Vec<Pos2> = corners
+            .iter()
+            .map(|&(x, y)| self.ui_from_frame(x, y))
+            .collect();
         if let Some((x, y)) = self.pointer {
             points.push(self.ui_from_frame(x, y));
         }
@@ -342,8 +408,16 @@ impl Canvas {
         }
     }
 
-    fn draw_brush(&self, ui: &Ui, response: &egui::Response, painter: &egui::Painter, session: &Session) {
-        let Some(at) = response.hover_pos().filter(|_| session.tool.has_brush()) else { return };
+    fn draw_brush(
+        &self,
+        ui: &Ui,
+        response: &egui::Response,
+        painter: &egui::Painter,
+        session: &Session,
+    ) {
+        let Some(at) = response.hover_pos().filter(|_| session.tool.has_brush()) else {
+            return;
+        };
         if ui.input(|input| input.key_down(Key::Space)) {
             return;
         }
@@ -351,7 +425,11 @@ impl Canvas {
         if radius > 3.0 {
             let is_eraser = session.tool == crate::session::tool::Tool::Eraser
                 || session.class.current == Class::Background;
-            let color = if is_eraser { theme::LIGHT } else { theme::class_color(session.class.current) };
+            let color = if is_eraser {
+                theme::LIGHT
+            } else {
+                theme::class_color(session.class.current)
+            };
             painter.circle_stroke(at, radius, Stroke::new(2.5, theme::SHADE));
             painter.circle_stroke(at, radius, Stroke::new(1.2, color));
         }

@@ -77,7 +77,9 @@ impl Gpu {
         let device = state.device.clone();
         let shader = device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some("canvas"),
-            source: wgpu::ShaderSource::Wgsl(include_str!("../../assets/shaders/canvas.wgsl").into()),
+            source: wgpu::ShaderSource::Wgsl(
+                include_str!("../../assets/shaders/canvas.wgsl").into(),
+            ),
         });
         let texture = |binding, sample_type| wgpu::BindGroupLayoutEntry {
             binding,
@@ -160,12 +162,20 @@ impl Gpu {
         let limits = self.device.limits();
         let tiling = Tiling::new(width, height, limits.max_texture_dimension_2d as usize)
             .filter(|t| (t.tiles_x * t.tiles_y) as u32 <= limits.max_texture_array_layers)
-            .ok_or_else(|| format!("A frame of {width} x {height} pixels is too large for this graphics card."))?;
-        if self.textures.as_ref().is_none_or(|textures| textures.tiling != tiling) {
+            .ok_or_else(|| {
+                format!("A frame of {width} x {height} pixels is too large for this graphics card.")
+            })?;
+        if self
+            .textures
+            .as_ref()
+            .is_none_or(|textures| textures.tiling != tiling)
+        {
             self.textures = None;
             self.textures = Some(self.create(tiling));
         }
-        let Some(textures) = &self.textures else { return Ok(()) };
+        let Some(textures) = &self.textures else {
+            return Ok(());
+        };
         for (level, cells) in value_pyramid(frame, is_bad_shown).iter().enumerate() {
             for piece in tiling.pieces(cells.rect(), level) {
                 self.upload(&textures.values, cells, piece, level);
@@ -176,7 +186,9 @@ impl Gpu {
 
     /// Takes over the classes of label and net within a rectangle of the frame.
     pub fn set_marks(&mut self, rect: PixelRect, label: Option<&Sheet>, net: Option<&Sheet>) {
-        let Some(mut textures) = self.textures.take() else { return };
+        let Some(mut textures) = self.textures.take() else {
+            return;
+        };
         let touched = textures.shadow.update(rect, label, net);
         for (level, (cells, rect)) in textures.shadow.levels.iter().zip(touched).enumerate() {
             for piece in textures.tiling.pieces(rect, level) {
@@ -240,10 +252,21 @@ impl Gpu {
     }
 
     /// Writes one piece of a level straight from the grid's rows.
-    fn upload<T: bytemuck::Pod>(&self, texture: &wgpu::Texture, cells: &Grid<T>, piece: Piece, level: usize) {
+    fn upload<T: bytemuck::Pod>(
+        &self,
+        texture: &wgpu::Texture,
+        cells: &Grid<T>,
+        piece: Piece,
+        level: usize,
+    ) {
         let (source, stride) = (piece.source, cells.width());
         let first = source.y0 * stride + source.x0;
-        let Some(part) = cells.cells().get(first..(source.y1 - 1) * stride + source.x1) else { return };
+        let Some(part) = cells
+            .cells()
+            .get(first..(source.y1 - 1) * stride + source.x1)
+        else {
+            return;
+        };
         self.queue.write_texture(
             wgpu::TexelCopyTextureInfo {
                 texture,
@@ -272,7 +295,13 @@ impl Gpu {
     /// The shape that draws the frame into `rect`; `None` before the first frame.
     ///
     /// `origin` is the frame position of the rectangle's top left corner, `zoom` points per frame pixel.
-    pub fn shape(&self, rect: egui::Rect, origin: [f32; 2], zoom: f32, look: &Look) -> Option<egui::Shape> {
+    pub fn shape(
+        &self,
+        rect: egui::Rect,
+        origin: [f32; 2],
+        zoom: f32,
+        look: &Look,
+    ) -> Option<egui::Shape> {
         let textures = self.textures.as_ref()?;
         let tiling = textures.tiling;
         let uniform = Uniform {
@@ -298,7 +327,12 @@ impl Gpu {
             ignore: shader_color(theme::IGNORE),
             bad: shader_color(theme::BAD),
             map: look.tone.map.table().map(|[r, g, b]| {
-                [f32::from(r) / 255.0, f32::from(g) / 255.0, f32::from(b) / 255.0, 1.0]
+                [
+                    f32::from(r) / 255.0,
+                    f32::from(g) / 255.0,
+                    f32::from(b) / 255.0,
+                    1.0,
+                ]
             }),
         };
         let paint = Paint {
@@ -307,7 +341,9 @@ impl Gpu {
             pipeline: self.pipeline.clone(),
             group: textures.group.clone(),
         };
-        Some(egui::Shape::Callback(egui_wgpu::Callback::new_paint_callback(rect, paint)))
+        Some(egui::Shape::Callback(
+            egui_wgpu::Callback::new_paint_callback(rect, paint),
+        ))
     }
 }
 

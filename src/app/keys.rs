@@ -126,58 +126,263 @@ const fn entry(
 /// All of it, in menu order.
 pub const TABLE: &[Entry] = &[
     entry(Action::Open, Menu::File, "Open a run...", &[(CTRL, Key::O)]),
-    entry(Action::OpenFolder, Menu::File, "Open a folder of frames...", &[(CTRL_SHIFT, Key::O)]),
+    entry(
+        Action::OpenFolder,
+        Menu::File,
+        "Open a folder of frames...",
+        &[(CTRL_SHIFT, Key::O)],
+    ),
     entry(Action::OpenProject, Menu::File, "Open a project...", &[]),
     entry(Action::Demo, Menu::File, "Open the demo", &[]),
-    entry(Action::Export, Menu::File, "Export a training set...", &[(CTRL, Key::E)]),
+    entry(
+        Action::Export,
+        Menu::File,
+        "Export a training set...",
+        &[(CTRL, Key::E)],
+    ),
     entry(Action::Quit, Menu::File, "Quit", &[(CTRL, Key::Q)]),
     entry(Action::Undo, Menu::Edit, "Undo", &[(CTRL, Key::Z)]),
-    entry(Action::Redo, Menu::Edit, "Redo", &[(CTRL_SHIFT, Key::Z), (CTRL, Key::Y)]),
-    entry(Action::Tool(Tool::Brush), Menu::Edit, "Brush", &[(NONE, Key::Num1)]),
-    entry(Action::Tool(Tool::Eraser), Menu::Edit, "Eraser", &[(NONE, Key::Num2)]),
-    entry(Action::Tool(Tool::Polygon), Menu::Edit, "Polygon", &[(NONE, Key::Num3)]),
-    entry(Action::Tool(Tool::Fill), Menu::Edit, "Fill", &[(NONE, Key::Num4)]),
-    entry(Action::Tool(Tool::Pick), Menu::Edit, "Pick a class", &[(NONE, Key::Num5)]),
-    entry(Action::Tool(Tool::PeakGrow), Menu::Edit, "Grow a peak", &[(NONE, Key::Num6)]),
-    entry(Action::BrushSmaller, Menu::Edit, "Smaller brush", &[(NONE, Key::OpenBracket)]),
-    entry(Action::BrushLarger, Menu::Edit, "Larger brush", &[(NONE, Key::CloseBracket)]),
-    entry(Action::Next, Menu::View, "Next frame", &[(NONE, Key::D), (NONE, Key::ArrowRight)]),
-    entry(Action::Previous, Menu::View, "Previous frame", &[(NONE, Key::A), (NONE, Key::ArrowLeft)]),
-    entry(Action::NextTen, Menu::View, "Ten frames on", &[(SHIFT, Key::D), (SHIFT, Key::ArrowRight)]),
-    entry(Action::PreviousTen, Menu::View, "Ten frames back", &[(SHIFT, Key::A), (SHIFT, Key::ArrowLeft)]),
-    entry(Action::First, Menu::View, "First frame", &[(NONE, Key::Home)]),
+    entry(
+        Action::Redo,
+        Menu::Edit,
+        "Redo",
+        &[(CTRL_SHIFT, Key::Z), (CTRL, Key::Y)],
+    ),
+    entry(
+        Action::Tool(Tool::Brush),
+        Menu::Edit,
+        "Brush",
+        &[(NONE, Key::Num1)],
+    ),
+    entry(
+        Action::Tool(Tool::Eraser),
+        Menu::Edit,
+        "Eraser",
+        &[(NONE, Key::Num2)],
+    ),
+    entry(
+        Action::Tool(Tool::Polygon),
+        Menu::Edit,
+        "Polygon",
+        &[(NONE, Key::Num3)],
+    ),
+    entry(
+        Action::Tool(Tool::Fill),
+        Menu::Edit,
+        "Fill",
+        &[(NONE, Key::Num4)],
+    ),
+    entry(
+        Action::Tool(Tool::Pick),
+        Menu::Edit,
+        "Pick a class",
+        &[(NONE, Key::Num5)],
+    ),
+    entry(
+        Action::Tool(Tool::PeakGrow),
+        Menu::Edit,
+        "Grow a peak",
+        &[(NONE, Key::Num6)],
+    ),
+    entry(
+        Action::BrushSmaller,
+        Menu::Edit,
+        "Smaller brush",
+        &[(NONE, Key::OpenBracket)],
+    ),
+    entry(
+        Action::BrushLarger,
+        Menu::Edit,
+        "Larger brush",
+        &[(NONE, Key::CloseBracket)],
+    ),
+    entry(
+        Action::Next,
+        Menu::View,
+        "Next frame",
+        &[(NONE, Key::D), (NONE, Key::ArrowRight)],
+    ),
+    entry(
+        Action::Previous,
+        Menu::View,
+        "Previous frame",
+        &[(NONE, Key::A), (NONE, Key::ArrowLeft)],
+    ),
+    entry(
+        Action::NextTen,
+        Menu::View,
+        "Ten frames on",
+        &[(SHIFT, Key::D), (SHIFT, Key::ArrowRight)],
+    ),
+    entry(
+        Action::PreviousTen,
+        Menu::View,
+        "Ten frames back",
+        &[(SHIFT, Key::A), (SHIFT, Key::ArrowLeft)],
+    ),
+    entry(
+        Action::First,
+        Menu::View,
+        "First frame",
+        &[(NONE, Key::Home)],
+    ),
     entry(Action::Last, Menu::View, "Last frame", &[(NONE, Key::End)]),
-    entry(Action::Random, Menu::View, "Random frame", &[(NONE, Key::R)]),
-    entry(Action::RandomBack, Menu::View, "Back from random", &[(SHIFT, Key::R)]),
-    entry(Action::GoTo, Menu::View, "Go to frame...", &[(NONE, Key::G)]),
-    entry(Action::NextUnreviewed, Menu::View, "Next unconfirmed frame", &[(NONE, Key::N)]),
+    entry(
+        Action::Random,
+        Menu::View,
+        "Random frame",
+        &[(NONE, Key::R)],
+    ),
+    entry(
+        Action::RandomBack,
+        Menu::View,
+        "Back from random",
+        &[(SHIFT, Key::R)],
+    ),
+    entry(
+        Action::GoTo,
+        Menu::View,
+        "Go to frame...",
+        &[(NONE, Key::G)],
+    ),
+    entry(
+        Action::NextUnreviewed,
+        Menu::View,
+        "Next unconfirmed frame",
+        &[(NONE, Key::N)],
+    ),
     entry(Action::Fit, Menu::View, "Fit the frame", &[(NONE, Key::Z)]),
-    entry(Action::OneToOne, Menu::View, "One to one", &[(SHIFT, Key::Z)]),
-    entry(Action::ZoomIn, Menu::View, "Zoom in", &[(NONE, Key::Plus), (NONE, Key::Equals)]),
-    entry(Action::ZoomOut, Menu::View, "Zoom out", &[(NONE, Key::Minus)]),
+    entry(
+        Action::OneToOne,
+        Menu::View,
+        "One to one",
+        &[(SHIFT, Key::Z)],
+    ),
+    entry(
+        Action::ZoomIn,
+        Menu::View,
+        "Zoom in",
+        &[(NONE, Key::Plus), (NONE, Key::Equals)],
+    ),
+    entry(
+        Action::ZoomOut,
+        Menu::View,
+        "Zoom out",
+        &[(NONE, Key::Minus)],
+    ),
     entry(Action::AutoTone, Menu::View, "Auto tone", &[(NONE, Key::C)]),
-    entry(Action::LockTone, Menu::View, "Keep the tone for the next run", &[(SHIFT, Key::C)]),
-    entry(Action::Fill, Menu::View, "Fill or outline the classes", &[(NONE, Key::F)]),
-    entry(Action::HideOverlays, Menu::View, "Hide all overlays (hold)", &[(NONE, Key::V)]),
+    entry(
+        Action::LockTone,
+        Menu::View,
+        "Keep the tone for the next run",
+        &[(SHIFT, Key::C)],
+    ),
+    entry(
+        Action::Fill,
+        Menu::View,
+        "Fill or outline the classes",
+        &[(NONE, Key::F)],
+    ),
+    entry(
+        Action::HideOverlays,
+        Menu::View,
+        "Hide all overlays (hold)",
+        &[(NONE, Key::V)],
+    ),
     entry(Action::Panels, Menu::View, "Panels", &[(NONE, Key::Tab)]),
     entry(Action::Theme, Menu::View, "Dark or light", &[]),
-    entry(Action::Class(Class::Peak), Menu::Labels, "Paint peak", &[(NONE, Key::Q)]),
-    entry(Action::Class(Class::Artifact), Menu::Labels, "Paint artifact", &[(NONE, Key::W)]),
-    entry(Action::Class(Class::Ignore), Menu::Labels, "Paint ignore", &[(NONE, Key::E)]),
-    entry(Action::SwapClass, Menu::Labels, "Swap with background", &[(NONE, Key::X)]),
-    entry(Action::Protect, Menu::Labels, "Protect what is labelled", &[(NONE, Key::B)]),
-    entry(Action::AcceptAll, Menu::Labels, "Accept the prediction", &[(NONE, Key::Y)]),
-    entry(Action::AcceptPeaks, Menu::Labels, "Accept the predicted peaks", &[]),
-    entry(Action::AcceptArtifact, Menu::Labels, "Accept the predicted artifact", &[]),
-    entry(Action::ClearSheet, Menu::Labels, "Clear the labels of this frame", &[]),
-    entry(Action::Confirm, Menu::Labels, "Confirm and go on", &[(NONE, Key::Enter)]),
-    entry(Action::Flag, Menu::Labels, "Flag this frame", &[(NONE, Key::T)]),
-    entry(Action::Predict, Menu::Net, "Predict ahead", &[(NONE, Key::P)]),
+    entry(
+        Action::Class(Class::Peak),
+        Menu::Labels,
+        "Paint peak",
+        &[(NONE, Key::Q)],
+    ),
+    entry(
+        Action::Class(Class::Artifact),
+        Menu::Labels,
+        "Paint artifact",
+        &[(NONE, Key::W)],
+    ),
+    entry(
+        Action::Class(Class::Ignore),
+        Menu::Labels,
+        "Paint ignore",
+        &[(NONE, Key::E)],
+    ),
+    entry(
+        Action::SwapClass,
+        Menu::Labels,
+        "Swap with background",
+        &[(NONE, Key::X)],
+    ),
+    entry(
+        Action::Protect,
+        Menu::Labels,
+        "Protect what is labelled",
+        &[(NONE, Key::B)],
+    ),
+    entry(
+        Action::AcceptAll,
+        Menu::Labels,
+        "Accept the prediction",
+        &[(NONE, Key::Y)],
+    ),
+    entry(
+        Action::AcceptPeaks,
+        Menu::Labels,
+        "Accept the predicted peaks",
+        &[],
+    ),
+    entry(
+        Action::AcceptArtifact,
+        Menu::Labels,
+        "Accept the predicted artifact",
+        &[],
+    ),
+    entry(
+        Action::ClearSheet,
+        Menu::Labels,
+        "Clear the labels of this frame",
+        &[],
+    ),
+    entry(
+        Action::Confirm,
+        Menu::Labels,
+        "Confirm and go on",
+        &[(NONE, Key::Enter)],
+    ),
+    entry(
+        Action::Flag,
+        Menu::Labels,
+        "Flag this frame",
+        &[(NONE, Key::T)],
+    ),
+    entry(
+        Action::Predict,
+        Menu::Net,
+        "Predict ahead",
+        &[(NONE, Key::P)],
+    ),
     entry(Action::PredictAll, Menu::Net, "Predict the whole run", &[]),
     entry(Action::Train, Menu::Net, "Train...", &[(CTRL, Key::T)]),
-    entry(Action::Calibrant, Menu::Geometry, "Calibrant rings...", &[(CTRL, Key::K)]),
-    entry(Action::Palette, Menu::Help, "Find a command...", &[(CTRL, Key::P)]),
-    entry(Action::Keys, Menu::Help, "Keys", &[(NONE, Key::Questionmark)]),
+    entry(
+        Action::Calibrant,
+        Menu::Geometry,
+        "Calibrant rings...",
+        &[(CTRL, Key::K)],
+    ),
+    entry(
+        Action::Palette,
+        Menu::Help,
+        "Find a command...",
+        &[(CTRL, Key::P)],
+    ),
+    entry(
+        Action::Keys,
+        Menu::Help,
+        "Keys",
+        &[(NONE, Key::Questionmark)],
+    ),
 ];
 
 /// The table's line of an action.
@@ -240,10 +445,19 @@ mod tests {
         let mut seen = std::collections::HashSet::new();
         for (index, entry) in TABLE.iter().enumerate() {
             for key in entry.keys {
-                assert!(seen.insert(key_text(*key)), "{} is taken twice", key_text(*key));
+                assert!(
+                    seen.insert(key_text(*key)),
+                    "{} is taken twice",
+                    key_text(*key)
+                );
                 assert_eq!(action_of(key.1, key.0), Some(entry.action));
             }
-            assert!(TABLE.iter().skip(index + 1).all(|other| other.action != entry.action));
+            assert!(
+                TABLE
+                    .iter()
+                    .skip(index + 1)
+                    .all(|other| other.action != entry.action)
+            );
         }
     }
 }

@@ -28,15 +28,22 @@ pub fn bar(ui: &mut Ui, session: &Session) -> Vec<Action> {
         let title = title(session);
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
             let keys = egui::Button::new(theme::small("? keys")).frame(false);
-            if ui.add(keys).on_hover_text(keys::tip(Action::Keys)).clicked() {
+            if ui
+                .add(keys)
+                .on_hover_text(keys::tip(Action::Keys))
+                .clicked()
+            {
                 actions.push(Action::Keys);
             }
-            ui.with_layout(egui::Layout::centered_and_justified(egui::Direction::LeftToRight), |ui| {
-                let label = ui.add(egui::Label::new(title).selectable(false).truncate());
-                if session.pending.is_waiting() || session.opening.is_some() {
-                    waiting_line(ui, label.rect);
-                }
-            });
+            ui.with_layout(
+                egui::Layout::centered_and_justified(egui::Direction::LeftToRight),
+                |ui| {
+                    let label = ui.add(egui::Label::new(title).selectable(false).truncate());
+                    if session.pending.is_waiting() || session.opening.is_some() {
+                        waiting_line(ui, label.rect);
+                    }
+                },
+            );
         });
     });
     actions
@@ -48,13 +55,20 @@ pub fn waiting_line(ui: &Ui, rect: egui::Rect) {
     let color = ui.visuals().selection.bg_fill;
     let middle = rect.center().x;
     let half = (rect.width() / 2.0).min(90.0);
-    ui.painter().hline(middle - half..=middle + half, y, egui::Stroke::new(2.0, color));
+    ui.painter().hline(
+        middle - half..=middle + half,
+        y,
+        egui::Stroke::new(2.0, color),
+    );
 }
 
 fn title(session: &Session) -> String {
     match (&session.run, &session.opening) {
         (_, Some((_, request))) => {
-            let name = request.paths.first().map_or_else(String::new, |path| super::text::file_name(path));
+            let name = request
+                .paths
+                .first()
+                .map_or_else(String::new, |path| super::text::file_name(path));
             format!("opening {name}")
         }
         (Some(open), None) => format!(
@@ -94,7 +108,8 @@ fn button(ui: &mut Ui, session: &Session, entry: &Entry) -> bool {
         button = button.shortcut_text(keys::key_text(*key));
     }
     button = button.selected(is_on(session, entry.action));
-    ui.add_enabled(is_possible(session, entry.action), button).clicked()
+    ui.add_enabled(is_possible(session, entry.action), button)
+        .clicked()
 }
 
 fn is_on(session: &Session, action: Action) -> bool {
@@ -114,7 +129,9 @@ fn is_on(session: &Session, action: Action) -> bool {
 pub fn is_possible(session: &Session, action: Action) -> bool {
     let history = session.shown.as_ref().map(|shown| &shown.history);
     match action {
-        Action::Undo => history.is_some_and(|history| history.done > 0) || session.gesture.is_some(),
+        Action::Undo => {
+            history.is_some_and(|history| history.done > 0) || session.gesture.is_some()
+        }
         Action::Redo => history.is_some_and(|history| history.next_undone().is_some()),
         Action::AcceptAll | Action::AcceptPeaks | Action::AcceptArtifact => {
             session.can_paint() && session.shown_prediction().is_some()
@@ -171,23 +188,34 @@ pub fn keys_overlay(ctx: &egui::Context, is_open: &mut bool) {
 }
 
 /// The palette: type a few letters of a command, Enter does the first one.
-pub fn palette(ctx: &egui::Context, text: &mut Option<String>, session: &Session) -> Option<Action> {
+pub fn palette(
+    ctx: &egui::Context,
+    text: &mut Option<String>,
+    session: &Session,
+) -> Option<Action> {
     let typed = text.as_mut()?;
     let mut chosen = None;
     let modal = egui::Modal::new(egui::Id::unique("palette")).show(ctx, |ui| {
         ui.set_width(360.0);
-        let field = egui::TextEdit::singleline(typed).hint_text("find a command").desired_width(f32::INFINITY);
+        let field = egui::TextEdit::singleline(typed)
+            .hint_text("find a command")
+            .desired_width(f32::INFINITY);
         let response = ui.add(field);
-        response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::TextInput, true, "Find a command"));
+        response.widget_info(|| {
+            egui::WidgetInfo::labeled(egui::Role::TextInput, true, "Find a command")
+        });
         response.request_focus();
         let wanted = typed.to_lowercase();
         let fits = |entry: &&Entry| {
             let text = entry.text.to_lowercase();
-            wanted.split_whitespace().all(|word| text.contains(word)) && is_possible(session, entry.action)
+            wanted.split_whitespace().all(|word| text.contains(word))
+                && is_possible(session, entry.action)
         };
         for (index, entry) in TABLE.iter().filter(fits).take(12).enumerate() {
             let is_first = index == 0 && !wanted.is_empty();
-            if button(ui, session, entry) || (is_first && ui.input(|i| i.key_pressed(egui::Key::Enter))) {
+            if button(ui, session, entry)
+                || (is_first && ui.input(|i| i.key_pressed(egui::Key::Enter)))
+            {
                 chosen = Some(entry.action);
             }
         }
@@ -290,7 +318,11 @@ impl Window {
             Action::Flag => {
                 let row = session.rows.get(session.selected);
                 let is_flagged = row.is_some_and(|row| row.review == Review::Flagged);
-                Command::SetReview(if is_flagged { Review::Started } else { Review::Flagged })
+                Command::SetReview(if is_flagged {
+                    Review::Started
+                } else {
+                    Review::Flagged
+                })
             }
             Action::AcceptAll => Command::Accept(Accept::All),
             Action::AcceptPeaks => Command::Accept(Accept::OneClass(Class::Peak)),
@@ -310,7 +342,11 @@ impl Window {
             }
             Action::Theme => {
                 let is_dark = ctx.theme() == egui::Theme::Dark;
-                let preference = if is_dark { egui::ThemePreference::Light } else { egui::ThemePreference::Dark };
+                let preference = if is_dark {
+                    egui::ThemePreference::Light
+                } else {
+                    egui::ThemePreference::Dark
+                };
                 return ctx.set_theme(preference);
             }
             Action::GoTo => {

@@ -22,10 +22,10 @@ use std::sync::Arc;
 use egui::Ui;
 use egui_wgpu::RenderState;
 
-pub use self::gpu::headless;
-pub use self::screenshot::{Picture, harness, screenshot};
 use self::canvas::Canvas;
 use self::gpu::Gpu;
+pub use self::gpu::headless;
+pub use self::screenshot::{Picture, harness, screenshot};
 use crate::domain::grid::PixelRect;
 use crate::session::Session;
 use crate::session::command::{Command, RunRequest};
@@ -151,9 +151,11 @@ impl Window {
         let status_frame = egui::Frame::new()
             .fill(ui.visuals().panel_fill)
             .inner_margin(egui::Margin::symmetric(8, 2));
-        egui::Panel::bottom("status").frame(status_frame).show(ui, |ui| {
-            status::bar(ui, &self.session, self.canvas.pointer);
-        });
+        egui::Panel::bottom("status")
+            .frame(status_frame)
+            .show(ui, |ui| {
+                status::bar(ui, &self.session, self.canvas.pointer);
+            });
         if !self.session.notices.is_empty() {
             let frame = theme::panel_frame(ui, 4);
             egui::Panel::bottom("notices").frame(frame).show(ui, |ui| {
@@ -167,14 +169,18 @@ impl Window {
                 egui::Panel::bottom("strip")
                     .frame(frame)
                     .exact_size(theme::RUN_STRIP)
-                    .show(ui, |ui| plots::run_strip(ui, &self.session, &mut self.commands));
+                    .show(ui, |ui| {
+                        plots::run_strip(ui, &self.session, &mut self.commands)
+                    });
             }
             let frame = theme::panel_frame(ui, 6);
             egui::Panel::left("run")
                 .frame(frame)
                 .default_size(theme::RUN_PANEL)
                 .size_range(150.0..=420.0)
-                .show(ui, |ui| self.browser.show(ui, &self.session, &mut self.commands));
+                .show(ui, |ui| {
+                    self.browser.show(ui, &self.session, &mut self.commands)
+                });
         }
         let frame = theme::panel_frame(ui, 3);
         let tool = egui::Panel::left("tools")
@@ -197,7 +203,8 @@ impl Window {
                 });
         }
         if has_run {
-            self.canvas.show(ui, &self.session, self.gpu.as_ref(), &mut self.commands);
+            self.canvas
+                .show(ui, &self.session, self.gpu.as_ref(), &mut self.commands);
             self.show_frame_error(ui);
         } else {
             welcome::show(ui, &self.session, &mut self.commands);
@@ -226,7 +233,12 @@ impl Window {
         }
         browser::go_to(ctx, &mut self.go_to, &self.session, &mut self.commands);
         self.training.show(ctx, &self.session, &mut self.commands);
-        calibrant::show(ctx, &mut self.is_calibrant_open, &self.session, &mut self.commands);
+        calibrant::show(
+            ctx,
+            &mut self.is_calibrant_open,
+            &self.session,
+            &mut self.commands,
+        );
     }
 
     fn keyboard(&mut self, ctx: &egui::Context) {
@@ -235,12 +247,16 @@ impl Window {
             for action in menu::pressed(ctx) {
                 self.perform(ctx, action);
             }
-            if ctx.input(|input| input.key_pressed(egui::Key::Escape)) && self.session.gesture.is_some() {
-                self.commands.push(Command::Tool(crate::session::tool::ToolEvent::Cancel));
+            if ctx.input(|input| input.key_pressed(egui::Key::Escape))
+                && self.session.gesture.is_some()
+            {
+                self.commands
+                    .push(Command::Tool(crate::session::tool::ToolEvent::Cancel));
             }
         }
         let is_typing = ctx.text_edit_focused() || is_modal;
-        let is_held = ctx.input(|input| input.key_down(egui::Key::V) && input.modifiers.is_none()) && !is_typing;
+        let is_held = ctx.input(|input| input.key_down(egui::Key::V) && input.modifiers.is_none())
+            && !is_typing;
         if is_held != self.session.layers.hidden {
             let mut layers = self.session.layers.clone();
             layers.hidden = is_held;
@@ -250,7 +266,10 @@ impl Window {
 
     fn dropped(&mut self, ctx: &egui::Context) {
         let files = ctx.input(|input| input.raw.dropped_files.clone());
-        let paths: Vec<_> = files.into_iter().map(|file| file.path().to_owned()).collect();
+        let paths: Vec<_> = files
+            .into_iter()
+            .map(|file| file.path().to_owned())
+            .collect();
         if !paths.is_empty() {
             self.commands.push(Command::Open(RunRequest {
                 paths,
@@ -293,14 +312,17 @@ impl Window {
         let rect = if is_new || !same_prediction {
             frame.pixels.rect()
         } else if version != seen {
-            self.changed_since(seen).unwrap_or_else(|| frame.pixels.rect())
+            self.changed_since(seen)
+                .unwrap_or_else(|| frame.pixels.rect())
         } else {
             PixelRect::new(0, 0, 0, 0)
         };
         let (prediction, sheet) = (prediction.cloned(), shown.sheet.clone());
         let uploaded = &mut self.uploaded;
         uploaded.sheet_version = version;
-        let net = prediction.as_ref().map(|predicted| predicted.classes.as_ref());
+        let net = prediction
+            .as_ref()
+            .map(|predicted| predicted.classes.as_ref());
         if let (Some(gpu), false) = (&mut self.gpu, rect.is_empty()) {
             gpu.set_marks(rect, Some(&sheet), net);
         }
@@ -315,7 +337,9 @@ impl Window {
             return None;
         }
         let newer = changes.iter().filter(|change| change.version > version);
-        Some(newer.fold(PixelRect::new(0, 0, 0, 0), |all, change| all.union(&change.rect)))
+        Some(newer.fold(PixelRect::new(0, 0, 0, 0), |all, change| {
+            all.union(&change.rect)
+        }))
     }
 }
 

@@ -42,17 +42,43 @@ impl Histogram {
         };
         let margin = (high - low) * 0.06;
         let wide = (low - margin, high + margin * 2.0);
-        let fits = |range: (f32, f32)| range.0 <= low && range.1 >= high && (range.1 - range.0) < (high - low) * 1.6;
+        let fits = |range: (f32, f32)| {
+            range.0 <= low && range.1 >= high && (range.1 - range.0) < (high - low) * 1.6 + 4.0
+        };
         if self.key == Some(shown.key) && (self.dragged.is_some() || fits(self.range)) {
             return;
         }
         self.key = Some(shown.key);
+        // Whole counts get bins of whole width, else some bins hold one count more than their neighbours.
+        let is_whole = [
+            statistics.p01,
+            statistics.median,
+            statistics.p99,
+            statistics.maximum,
+        ]
+        .iter()
+        .all(|value| value.fract() == 0.0);
+        let width = (wide.1 - wide.0) / BINS as f32;
+        let (wide, bins) = if is_whole {
+            let (width, start) = (width.ceil(), wide.0.floor() - 0.5);
+            let bins = ((wide.1 - start) / width)
+                .ceil()
+                .clamp(1.0, BINS as f32 * 2.0);
+            ((start, start + width * bins), bins as usize)
+        } else {
+            (wide, BINS)
+        };
         self.range = wide;
-        self.counts = vec![0; BINS];
+        self.counts = vec![0; bins];
         let frame = &shown.loaded.frame;
         let step = (frame.pixels.len() / 200_000).max(1) | 1;
-        let scale = BINS as f32 / (wide.1 - wide.0);
-        let cells = frame.pixels.cells().iter().zip(frame.bad.cells()).step_by(step);
+        let scale = bins as f32 / (wide.1 - wide.0);
+        let cells = frame
+            .pixels
+            .cells()
+            .iter()
+            .zip(frame.bad.cells())
+            .step_by(step);
         for (value, bits) in cells {
             let bin = (value - wide.0) * scale;
             if bits & bad::NOT_VALID == 0
@@ -68,14 +94,21 @@ impl Histogram {
     pub fn show(&mut self, ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
         self.count(session);
         let (low, high) = self.range;
-        let width = f64::from(high - low) / BINS as f64;
-        let top = self.counts.iter().map(|count| f64::from(*count).ln_1p()).fold(1.0, f64::max);
+        let width = f64::from(high - low) / self.counts.len().max(1) as f64;
+        let top = self
+            .counts
+            .iter()
+            .map(|count| f64::from(*count).ln_1p())
+            .fold(1.0, f64::max);
         let points: PlotPoints<'_> = self
             .counts
             .iter()
             .enumerate()
             .flat_map(|(bin, count)| {
-                let (left, height) = (f64::from(low) + bin as f64 * width, f64::from(*count).ln_1p() / top);
+                let (left, height) = (
+                    f64::from(low) + bin as f64 * width,
+                    f64::from(*count).ln_1p() / top,
+                );
                 [[left, height], [left + width, height]]
             })
             .collect();
@@ -100,9 +133,20 @@ impl Histogram {
         let output = plot.show(ui, |plot| {
             plot.set_plot_bounds_x(f64::from(low)..=f64::from(high).max(f64::from(low) + 1e-9));
             plot.set_plot_bounds_y(0.0..=1.08);
-            plot.line(Line::new("counts", points).color(line_color).width(1.0).fill(0.0).allow_hover(false));
+            plot.line(
+                Line::new("counts", points)
+                    .color(line_color)
+                    .width(1.0)
+                    .fill(0.0)
+                    .allow_hover(false),
+            );
             for (name, at) in [("low", tone.low), ("high", tone.high)] {
-                plot.vline(VLine::new(name, f64::from(at)).color(accent).width(1.5).allow_hover(false));
+                plot.vline(
+                    VLine::new(name, f64::from(at))
+                        .color(accent)
+                        .width(1.5)
+                        .allow_hover(false),
+                );
             }
             plot.pointer_coordinate().map(|at| at.x as f32)
         });
@@ -114,7 +158,9 @@ impl Histogram {
             }
             return;
         };
-        if response.drag_started() || (response.is_pointer_button_down_on() && self.dragged.is_none()) {
+        if response.drag_started()
+            || (response.is_pointer_button_down_on() && self.dragged.is_none())
+        {
             let is_low = (at - tone.low).abs() < (at - tone.high).abs();
             self.dragged = Some(if is_low { End::Low } else { End::High });
         }
@@ -149,27 +195,48 @@ pub fn run_strip(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
     let visuals = ui.visuals();
     let inner = rect.shrink2(egui::vec2(4.0, 3.0));
     let floor = inner.bottom() - 6.0;
-    let highest = session.rows.iter().filter_map(|row| row.peaks).max().unwrap_or(0).max(HIT);
+    let highest = session
+        .rows
+        .iter()
+        .filter_map(|row| row.peaks)
+        .max()
+        .unwrap_or(0)
+        .max(HIT);
     let columns = (inner.width() as usize).clamp(1, 4096).min(frames);
     let pitch = inner.width() / columns as f32;
-    painter.hline(inner.x_range(), floor + 0.5, Stroke::new(1.0, visuals.widgets.noninteractive.bg_stroke.color));
+    painter.hline(
+        inner.x_range(),
+        floor + 0.5,
+        Stroke::new(1.0, visuals.widgets.noninteractive.bg_stroke.color),
+    );
     for column in 0..columns {
-        let part = column * frames / columns..((column + 1) * frames / columns).max(column * frames / columns + 1);
+        let part = column * frames / columns
+            ..((column + 1) * frames / columns).max(column * frames / columns + 1);
         let rows = session.rows.get(part).unwrap_or_default();
         let left = inner.left() + column as f32 * pitch;
         let width = (pitch - f32::from(u8::from(pitch > 3.0))).clamp(1.0, 14.0);
         if let Some(peaks) = rows.iter().filter_map(|row| row.peaks).max() {
             let height = (peaks as f32 / highest as f32).sqrt() * (floor - inner.top());
-            let bar = Rect::from_min_max(pos2(left, floor - height.max(1.0)), pos2(left + width, floor));
-            let color = if peaks >= HIT { theme::PEAK } else { visuals.weak_text_color() };
+            let bar = Rect::from_min_max(
+                pos2(left, floor - height.max(1.0)),
+                pos2(left + width, floor),
+            );
+            let color = if peaks >= HIT {
+                theme::PEAK
+            } else {
+                visuals.weak_text_color()
+            };
             painter.rect_filled(bar, 0, color);
         }
-        let mark = rows.iter().map(|row| row.review).max_by_key(|review| match review {
-            Review::Untouched => 0,
-            Review::Started => 1,
-            Review::Confirmed => 2,
-            Review::Flagged => 3,
-        });
+        let mark = rows
+            .iter()
+            .map(|row| row.review)
+            .max_by_key(|review| match review {
+                Review::Untouched => 0,
+                Review::Started => 1,
+                Review::Confirmed => 2,
+                Review::Flagged => 3,
+            });
         let color = match mark {
             None | Some(Review::Untouched) => Color32::TRANSPARENT,
             Some(Review::Started) => visuals.weak_text_color(),
@@ -181,9 +248,21 @@ pub fn run_strip(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
     }
     let x_of = |number: usize| inner.left() + (number as f32 + 0.5) * inner.width() / frames as f32;
     let here = x_of(session.selected);
-    painter.vline(here, inner.y_range(), Stroke::new(1.5, visuals.text_color()));
-    let known = session.rows.iter().filter(|row| row.peaks.is_some()).count();
-    let hits = session.rows.iter().filter(|row| row.peaks.is_some_and(|peaks| peaks >= HIT)).count();
+    painter.vline(
+        here,
+        inner.y_range(),
+        Stroke::new(1.5, visuals.text_color()),
+    );
+    let known = session
+        .rows
+        .iter()
+        .filter(|row| row.peaks.is_some())
+        .count();
+    let hits = session
+        .rows
+        .iter()
+        .filter(|row| row.peaks.is_some_and(|peaks| peaks >= HIT))
+        .count();
     let note = if known == 0 {
         "peaks against frame number".to_owned()
     } else {
@@ -197,9 +276,15 @@ pub fn run_strip(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
     let ground = visuals.panel_fill.gamma_multiply(0.8);
     let galley = painter.layout_no_wrap(note, font, visuals.weak_text_color());
     let at = pos2(inner.right() - galley.size().x, inner.top() - 1.0);
-    painter.rect_filled(Rect::from_min_size(at, galley.size()).expand(2.0), 2, ground);
+    painter.rect_filled(
+        Rect::from_min_size(at, galley.size()).expand(2.0),
+        2,
+        ground,
+    );
     painter.galley(at, galley, visuals.weak_text_color());
-    let pointer = response.interact_pointer_pos().filter(|_| response.clicked() || response.dragged());
+    let pointer = response
+        .interact_pointer_pos()
+        .filter(|_| response.clicked() || response.dragged());
     let number_at = |x: f32| {
         let part = ((x - inner.left()) / inner.width()).clamp(0.0, 1.0);
         ((part * frames as f32) as usize).min(frames - 1)

@@ -35,7 +35,11 @@ pub fn harness(
 ) -> Result<Harness<'static, Window>, String> {
     let state = super::headless()?;
     let window = window(&state)?;
-    let theme = if is_dark { egui::Theme::Dark } else { egui::Theme::Light };
+    let theme = if is_dark {
+        egui::Theme::Dark
+    } else {
+        egui::Theme::Light
+    };
     Ok(Harness::builder()
         .with_size(size)
         .with_theme(theme)
@@ -77,7 +81,11 @@ pub fn screenshot(start: Start, picture: Picture, out: &Path) -> Result<(), Stri
     // A job may ask for another one: settled means settled for a while.
     while quiet < 5 && Instant::now() < deadline {
         harness.step();
-        quiet = if harness.state().session.is_settled() { quiet + 1 } else { 0 };
+        quiet = if harness.state().session.is_settled() {
+            quiet + 1
+        } else {
+            0
+        };
         std::thread::sleep(Duration::from_millis(20));
     }
     harness.run_steps(2);

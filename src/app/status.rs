@@ -36,7 +36,11 @@ pub fn bar(ui: &mut Ui, session: &Session, pointer: Option<(f32, f32)>) {
             ui.separator();
             let hint = if session.run.is_none() {
                 "open a run or drop one on the window"
-            } else if let Some(reason) = session.shown.as_ref().and_then(|shown| shown.read_only.as_deref()) {
+            } else if let Some(reason) = session
+                .shown
+                .as_ref()
+                .and_then(|shown| shown.read_only.as_deref())
+            {
                 reason
             } else {
                 session.tool.hint()
@@ -67,13 +71,16 @@ fn saved(session: &Session) -> String {
 }
 
 fn readout(ui: &mut Ui, session: &Session, pointer: Option<(f32, f32)>) {
-    let (Some(shown), Some((x, y))) = (&session.shown, pointer) else { return };
+    let (Some(shown), Some((x, y))) = (&session.shown, pointer) else {
+        return;
+    };
     let frame = &shown.loaded.frame;
     if x < 0.0 || y < 0.0 {
         return;
     }
     let (column, row) = (x as usize, y as usize);
-    let (Some(&value), Some(&bits)) = (frame.pixels.get(column, row), frame.bad.get(column, row)) else {
+    let (Some(&value), Some(&bits)) = (frame.pixels.get(column, row), frame.bad.get(column, row))
+    else {
         return;
     };
     let fact = |ui: &mut Ui, name: &str, value: String, width: f32| {
@@ -87,12 +94,24 @@ fn readout(ui: &mut Ui, session: &Session, pointer: Option<(f32, f32)>) {
     fact(ui, "x", column.to_string(), 38.0);
     fact(ui, "y", row.to_string(), 38.0);
     let is_bad = bits & bad::NOT_VALID != 0;
-    fact(ui, "value", if is_bad { format!("({})", number(value)) } else { number(value) }, 64.0);
+    fact(
+        ui,
+        "value",
+        if is_bad {
+            format!("({})", number(value))
+        } else {
+            number(value)
+        },
+        64.0,
+    );
     let geometry = session.run.as_ref().map(|open| &open.info.geometry);
     if let Some(d) = geometry.and_then(|g| g.d_angstrom(f64::from(x), f64::from(y))) {
         fact(ui, "d", format!("{d:.2} Å"), 62.0);
     }
-    let name = |code: Option<&u8>| code.and_then(|code| Class::from_code(*code)).map_or("", Class::name);
+    let name = |code: Option<&u8>| {
+        code.and_then(|code| Class::from_code(*code))
+            .map_or("", Class::name)
+    };
     let label = name(shown.sheet.get(column, row));
     if is_bad {
         fact(ui, "bad", bad_reasons(bits), 90.0);
@@ -125,9 +144,16 @@ fn bad_reasons(bits: u16) -> String {
         (bad::MISSING, "missing"),
         (bad::NOISY, "noisy"),
     ];
-    let set = names.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, name)| *name);
+    let set = names
+        .iter()
+        .filter(|(bit, _)| bits & bit != 0)
+        .map(|(_, name)| *name);
     let text = set.collect::<Vec<_>>().join(", ");
-    if text.is_empty() { format!("mask {bits:#x}") } else { text }
+    if text.is_empty() {
+        format!("mask {bits:#x}")
+    } else {
+        text
+    }
 }
 
 /// One line each; it stays until dismissed, with the cure where there is one.
@@ -138,9 +164,11 @@ pub fn notices(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
         ui.horizontal(|ui| {
             ui.label(ICON_INFO.rich_text().size(15.0).color(theme::PEAK));
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                let close = egui::Button::new(ICON_CLOSE.rich_text().size(15.0)).frame_when_inactive(false);
+                let close =
+                    egui::Button::new(ICON_CLOSE.rich_text().size(15.0)).frame_when_inactive(false);
                 let response = ui.add(close);
-                response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, "Dismiss"));
+                response
+                    .widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, "Dismiss"));
                 if response.on_hover_text("Dismiss").clicked() {
                     commands.push(Command::DismissNotice(index));
                 }
@@ -161,7 +189,8 @@ pub fn notices(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
                     quiet(ui, format!("and {hidden} earlier"));
                 }
                 ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
-                    ui.add(egui::Label::new(&notice.text).truncate()).on_hover_text(&notice.text);
+                    ui.add(egui::Label::new(&notice.text).truncate())
+                        .on_hover_text(&notice.text);
                 });
             });
         });

@@ -10,7 +10,11 @@ pub fn thousands(value: f64) -> String {
         }
         out.push(digit);
     }
-    if value <= -0.5 { format!("-{out}") } else { out }
+    if value <= -0.5 {
+        format!("-{out}")
+    } else {
+        out
+    }
 }
 
 /// A duration given in milliseconds: `412 ms`, `4.1 s`.
@@ -36,7 +40,13 @@ mod tests {
 
     #[test]
     fn separators_stand_every_three_digits() {
-        let cases = [(0.0, "0"), (999.0, "999"), (1000.0, "1,000"), (-12_345_678.0, "-12,345,678"), (-0.2, "0")];
+        let cases = [
+            (0.0, "0"),
+            (999.0, "999"),
+            (1000.0, "1,000"),
+            (-12_345_678.0, "-12,345,678"),
+            (-0.2, "0"),
+        ];
         for (value, text) in cases {
             assert_eq!(thousands(value), text);
         }

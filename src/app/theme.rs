@@ -1,6 +1,13 @@
 //! Every colour, size and font of the window.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this is where colours get their names"
+)]
 
-use egui::{Color32, CornerRadius, FontData, FontDefinitions, FontFamily, FontId, Margin, Stroke, TextStyle, Vec2};
+use egui::{
+    Color32, CornerRadius, FontData, FontDefinitions, FontFamily, FontId, Margin, Stroke,
+    TextStyle, Vec2,
+};
 
 // Colours of meaning, the same in both themes, safe for colour-blind eyes (Okabe and Ito's palette).
 pub const PEAK: Color32 = Color32::from_rgb(0xD5, 0x5E, 0x00);
@@ -86,11 +93,19 @@ pub fn install(ctx: &egui::Context) {
 fn fonts() -> FontDefinitions {
     let mut fonts = FontDefinitions::default();
     let files: [(&str, &'static [u8]); 2] = [
-        ("Inter", include_bytes!("../../assets/fonts/Inter-Regular.otf")),
-        ("Inter SemiBold", include_bytes!("../../assets/fonts/Inter-SemiBold.otf")),
+        (
+            "Inter",
+            include_bytes!("../../assets/fonts/Inter-Regular.otf"),
+        ),
+        (
+            "Inter SemiBold",
+            include_bytes!("../../assets/fonts/Inter-SemiBold.otf"),
+        ),
     ];
     for (name, data) in files {
-        fonts.font_data.insert(name.to_owned(), FontData::from_static(data).into());
+        fonts
+            .font_data
+            .insert(name.to_owned(), FontData::from_static(data).into());
     }
     let proportional = fonts.families.entry(FontFamily::Proportional).or_default();
     proportional.insert(0, "Inter".to_owned());
@@ -121,7 +136,9 @@ pub fn icon(icon: egui_material_icons::MaterialIcon) -> egui::RichText {
 
 /// A panel without a margin of its own: lines between panels are the panels' own.
 pub fn panel_frame(ui: &egui::Ui, margin: i8) -> egui::Frame {
-    egui::Frame::new().fill(ui.visuals().panel_fill).inner_margin(Margin::same(margin))
+    egui::Frame::new()
+        .fill(ui.visuals().panel_fill)
+        .inner_margin(Margin::same(margin))
 }
 
 fn style(theme: egui::Theme, palette: Palette) -> egui::Style {
@@ -129,9 +146,18 @@ fn style(theme: egui::Theme, palette: Palette) -> egui::Style {
     style.text_styles = [
         (TextStyle::Heading, FontId::new(16.0, bold_family())),
         (TextStyle::Body, FontId::new(TEXT, FontFamily::Proportional)),
-        (TextStyle::Button, FontId::new(TEXT, FontFamily::Proportional)),
-        (TextStyle::Small, FontId::new(SMALL, FontFamily::Proportional)),
-        (TextStyle::Monospace, FontId::new(12.0, FontFamily::Monospace)),
+        (
+            TextStyle::Button,
+            FontId::new(TEXT, FontFamily::Proportional),
+        ),
+        (
+            TextStyle::Small,
+            FontId::new(SMALL, FontFamily::Proportional),
+        ),
+        (
+            TextStyle::Monospace,
+            FontId::new(12.0, FontFamily::Monospace),
+        ),
     ]
     .into();
     style.animation_time = 0.0;
@@ -153,10 +179,18 @@ fn style(theme: egui::Theme, palette: Palette) -> egui::Style {
     visuals.window_corner_radius = CornerRadius::same(6);
     visuals.menu_corner_radius = CornerRadius::same(5);
     let states = [
-        (&mut visuals.widgets.noninteractive, palette.panel, palette.text),
+        (
+            &mut visuals.widgets.noninteractive,
+            palette.panel,
+            palette.text,
+        ),
         (&mut visuals.widgets.inactive, palette.raised, palette.text),
         (&mut visuals.widgets.hovered, palette.hover, palette.text),
-        (&mut visuals.widgets.active, palette.accent, palette.accent_text),
+        (
+            &mut visuals.widgets.active,
+            palette.accent,
+            palette.accent_text,
+        ),
         (&mut visuals.widgets.open, palette.hover, palette.text),
     ];
     for (state, fill, text) in states {

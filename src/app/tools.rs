@@ -3,8 +3,8 @@
 use egui::{Ui, vec2};
 use egui_material_icons::MaterialIcon;
 use egui_material_icons::icons::{
-    ICON_AUTO_FIX_HIGH, ICON_BRUSH, ICON_COLORIZE, ICON_FIT_SCREEN, ICON_FORMAT_COLOR_FILL, ICON_INK_ERASER,
-    ICON_POLYLINE, ICON_REDO, ICON_TONALITY, ICON_UNDO, ICON_VISIBILITY,
+    ICON_AUTO_FIX_HIGH, ICON_BRUSH, ICON_COLORIZE, ICON_FIT_SCREEN, ICON_FORMAT_COLOR_FILL,
+    ICON_INK_ERASER, ICON_POLYLINE, ICON_REDO, ICON_TONALITY, ICON_UNDO, ICON_VISIBILITY,
 };
 
 use super::keys::{self, Action};
@@ -38,7 +38,13 @@ pub fn strip(ui: &mut Ui, session: &Session) -> Option<Action> {
         }
         ui.separator();
         for (symbol, action) in [(ICON_UNDO, Action::Undo), (ICON_REDO, Action::Redo)] {
-            if button(ui, symbol, action, false, menu::is_possible(session, action)) {
+            if button(
+                ui,
+                symbol,
+                action,
+                false,
+                menu::is_possible(session, action),
+            ) {
                 chosen = Some(action);
             }
         }
@@ -57,7 +63,13 @@ pub fn strip(ui: &mut Ui, session: &Session) -> Option<Action> {
     chosen
 }
 
-fn button(ui: &mut Ui, symbol: MaterialIcon, action: Action, is_on: bool, is_possible: bool) -> bool {
+fn button(
+    ui: &mut Ui,
+    symbol: MaterialIcon,
+    action: Action,
+    is_on: bool,
+    is_possible: bool,
+) -> bool {
     let widget = egui::Button::new(theme::icon(symbol))
         .selected(is_on)
         .frame_when_inactive(is_on)

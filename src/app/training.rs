@@ -49,7 +49,11 @@ impl TrainingPanel {
     }
 
     fn form(&mut self, ui: &mut egui::Ui, session: &Session, commands: &mut Vec<Command>) {
-        let confirmed = session.rows.iter().filter(|row| row.review == Review::Confirmed).count();
+        let confirmed = session
+            .rows
+            .iter()
+            .filter(|row| row.review == Review::Confirmed)
+            .count();
         ui.label(theme::small(format!(
             "Trains on the {} confirmed frames of this project, in a process of its own. The net in use stays untouched.",
             text::thousands(confirmed as f64)
@@ -58,24 +62,37 @@ impl TrainingPanel {
         ui.add_enabled_ui(!is_running, |ui| {
             egui::Grid::new("training").num_columns(2).show(ui, |ui| {
                 ui.label("name");
-                let response = ui.add(egui::TextEdit::singleline(&mut self.name).desired_width(180.0));
-                response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::TextInput, true, "Name of the net"));
+                let response =
+                    ui.add(egui::TextEdit::singleline(&mut self.name).desired_width(180.0));
+                response.widget_info(|| {
+                    egui::WidgetInfo::labeled(egui::Role::TextInput, true, "Name of the net")
+                });
                 ui.end_row();
                 ui.label("start from");
-                let current = session.net.as_ref().map_or("scratch", |net| net.entry.name.as_str());
+                let current = session
+                    .net
+                    .as_ref()
+                    .map_or("scratch", |net| net.entry.name.as_str());
                 ui.horizontal(|ui| {
                     ui.selectable_value(&mut self.is_from_current, true, current);
                     ui.selectable_value(&mut self.is_from_current, false, "scratch");
                 });
                 ui.end_row();
                 ui.label("at most");
-                let drag = egui::DragValue::new(&mut self.minutes).range(0.5..=1440.0).suffix(" min").speed(0.5);
+                let drag = egui::DragValue::new(&mut self.minutes)
+                    .range(0.5..=1440.0)
+                    .suffix(" min")
+                    .speed(0.5);
                 let response = ui.add(drag);
-                response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::SpinButton, true, "Minutes"));
+                response.widget_info(|| {
+                    egui::WidgetInfo::labeled(egui::Role::SpinButton, true, "Minutes")
+                });
                 ui.end_row();
                 ui.label("seed");
                 let response = ui.add(egui::DragValue::new(&mut self.seed));
-                response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::SpinButton, true, "Seed"));
+                response.widget_info(|| {
+                    egui::WidgetInfo::labeled(egui::Role::SpinButton, true, "Seed")
+                });
                 ui.end_row();
             });
         });
@@ -89,7 +106,10 @@ impl TrainingPanel {
             }
             let is_ready = confirmed > 0 && !self.name.trim().is_empty();
             let start = ui.add_enabled(is_ready, egui::Button::new("Train"));
-            if start.on_disabled_hover_text("Confirm at least one frame first (Enter)").clicked() {
+            if start
+                .on_disabled_hover_text("Confirm at least one frame first (Enter)")
+                .clicked()
+            {
                 let from = session.net.as_ref().filter(|_| self.is_from_current);
                 commands.push(Command::Train(TrainRequest {
                     // A bare name: the workers put it where the user's own nets lie.
@@ -107,9 +127,17 @@ fn curve(ui: &mut egui::Ui, session: &Session) {
     let lines = &session.training.lines;
     let Some(last) = lines.last() else { return };
     let series = |value: fn(&crate::session::job::TrainingLine) -> f64| -> PlotPoints<'_> {
-        lines.iter().map(|line| [line.epoch as f64, value(line)]).filter(|point| point[1].is_finite()).collect()
+        lines
+            .iter()
+            .map(|line| [line.epoch as f64, value(line)])
+            .filter(|point| point[1].is_finite())
+            .collect()
     };
-    let (loss, held_out, f1) = (series(|l| l.loss), series(|l| l.validation_loss), series(|l| l.peak_f1));
+    let (loss, held_out, f1) = (
+        series(|l| l.loss),
+        series(|l| l.validation_loss),
+        series(|l| l.peak_f1),
+    );
     Plot::new("training curve")
         .height(150.0)
         .legend(Legend::default())
@@ -130,7 +158,11 @@ fn outcome(ui: &mut egui::Ui, session: &Session, commands: &mut Vec<Command>) {
         Some(Ok(path)) => {
             ui.horizontal(|ui| {
                 ui.label(format!("{} is ready.", text::file_name(path)));
-                if ui.button("Use it").on_hover_text("Predict again with the new net").clicked() {
+                if ui
+                    .button("Use it")
+                    .on_hover_text("Predict again with the new net")
+                    .clicked()
+                {
                     commands.push(Command::ChooseNet(path.clone()));
                 }
             });
