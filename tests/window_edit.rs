@@ -487,6 +487,7 @@ fn pictures_of_the_whole_window() {
             .session
             .apply(Command::SetBrushDiameter(24.0));
         stroke(&mut harness, from, to);
+        harness.hover_at(to);
         harness.run_steps(4);
         harness
             .render()

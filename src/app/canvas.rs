@@ -15,6 +15,10 @@ use crate::session::tool::{Gesture, ToolEvent};
 
 /// Screen points per frame pixel, least and most.
 const ZOOM: std::ops::RangeInclusive<f32> = 0.02..=160.0;
+/// Below this zoom the loupe says more than the canvas.
+const LOUPE_ZOOM: f32 = 3.0;
+/// Pixels on each side of the loupe's middle, and the size of one in points.
+const LOUPE: (isize, f32) = (10, 7.0);
 /// A pixel this large (points) has its value written into it.
 const VALUE_ZOOM: f32 = 40.0;
 
@@ -33,6 +37,8 @@ pub struct Canvas {
     is_moved: bool,
     is_panning: bool,
     is_stroking: bool,
+    /// A magnified piece of the frame in a corner while the pointer is on it.
+    pub has_loupe: bool,
     /// Where the pointer is on the frame, for the status bar.
     pub pointer: Option<(f32, f32)>,
     rect: Rect,
@@ -48,6 +54,7 @@ impl Default for Canvas {
             is_moved: false,
             is_panning: false,
             is_stroking: false,
+            has_loupe: true,
             pointer: None,
             rect: Rect::ZERO,
         }
@@ -149,6 +156,9 @@ impl Canvas {
         }
         self.draw_gesture(&painter, session);
         self.draw_brush(ui, &response, &painter, session);
+        if self.has_loupe && self.zoom < LOUPE_ZOOM && response.hovered() && !self.is_panning {
+            self.draw_loupe(&painter, session);
+        }
         self.tell_view(ui, commands);
     }
 
@@ -181,12 +191,12 @@ impl Canvas {
         if self.is_moved && !rests {
             ui.ctx()
                 .request_repaint_after(std::time::Duration::from_millis(400));
-        } else if self.is_moved && !self.is_fitted {
+        } else if self.is_moved {
             self.is_moved = false;
             commands.push(Command::SetView(View {
                 center_x: self.center.x,
                 center_y: self.center.y,
-                zoom: self.zoom,
+                zoom: if self.is_fitted { 0.0 } else { self.zoom },
             }));
         }
     }
@@ -387,6 +397,55 @@ impl Canvas {
                 );
             }
         }
+    }
+
+    /// The pixels about the pointer, large, in the corner that the pointer is not in.
+    fn draw_loupe(&self, painter: &egui::Painter, session: &Session) {
+        let (Some(shown), Some((x, y))) = (&session.shown, self.pointer) else {
+            return;
+        };
+        let (reach, side) = LOUPE;
+        let frame = &shown.loaded.frame;
+        let length = (2 * reach + 1) as f32 * side;
+        let at = self.ui_from_frame(x, y);
+        let is_near =
+            at.x > self.rect.right() - length - 60.0 && at.y > self.rect.bottom() - length - 60.0;
+        let left = if is_near {
+            self.rect.left() + 12.0
+        } else {
+            self.rect.right() - length - 12.0
+        };
+        let corner = pos2(left, self.rect.bottom() - length - 12.0);
+        let ground = Rect::from_min_size(corner, Vec2::splat(length));
+        painter.rect_filled(ground.expand(2.0), 2, theme::SHADE);
+        painter.rect_filled(ground, 0, theme::CANVAS);
+        for dy in -reach..=reach {
+            for dx in -reach..=reach {
+                let (column, row) = (x.floor() as isize + dx, y.floor() as isize + dy);
+                let (Ok(column), Ok(row)) = (usize::try_from(column), usize::try_from(row)) else {
+                    continue;
+                };
+                let Some(&value) = frame.pixels.get(column, row) else {
+                    continue;
+                };
+                let [r, g, b] = session.tone.color(value);
+                let is_bad = session.layers.bad && !frame.is_valid(column, row);
+                let color = if is_bad {
+                    theme::BAD
+                } else {
+                    theme::tone_color(r, g, b)
+                };
+                let place = corner + vec2((dx + reach) as f32, (dy + reach) as f32) * side;
+                painter.rect_filled(Rect::from_min_size(place, Vec2::splat(side)), 0, color);
+            }
+        }
+        let middle = Rect::from_center_size(ground.center(), Vec2::splat(side));
+        painter.rect_stroke(
+            middle,
+            0,
+            Stroke::new(1.0, theme::FOUND),
+            egui::StrokeKind::Outside,
+        );
     }
 
     /// The corners of a polygon that is not closed yet.

@@ -40,6 +40,7 @@ pub enum Action {
     LockTone,
     Fill,
     HideOverlays,
+    Loupe,
     Panels,
     Theme,
     Confirm,
@@ -289,6 +290,7 @@ pub const TABLE: &[Entry] = &[
         "Hide all overlays (hold)",
         &[(NONE, Key::V)],
     ),
+    entry(Action::Loupe, Menu::View, "Loupe", &[(NONE, Key::L)]),
     entry(Action::Panels, Menu::View, "Panels", &[(NONE, Key::Tab)]),
     entry(Action::Theme, Menu::View, "Dark or light", &[]),
     entry(

@@ -208,17 +208,18 @@ pub fn palette(
         let wanted = typed.to_lowercase();
         let fits = |entry: &&Entry| {
             let text = entry.text.to_lowercase();
-            wanted.split_whitespace().all(|word| text.contains(word))
-                && is_possible(session, entry.action)
+            let has_all = wanted.split_whitespace().all(|word| text.contains(word));
+            has_all && is_possible(session, entry.action)
         };
-        for (index, entry) in TABLE.iter().filter(fits).take(12).enumerate() {
-            let is_first = index == 0 && !wanted.is_empty();
-            if button(ui, session, entry)
-                || (is_first && ui.input(|i| i.key_pressed(egui::Key::Enter)))
-            {
-                chosen = Some(entry.action);
+        ui.with_layout(egui::Layout::top_down_justified(egui::Align::Min), |ui| {
+            for (index, entry) in TABLE.iter().filter(fits).take(12).enumerate() {
+                let is_entered = ui.input(|input| input.key_pressed(egui::Key::Enter));
+                let is_first = index == 0 && !wanted.is_empty();
+                if button(ui, session, entry) || (is_first && is_entered) {
+                    chosen = Some(entry.action);
+                }
             }
-        }
+        });
     });
     if chosen.is_some() || modal.should_close() {
         *text = None;
@@ -336,6 +337,10 @@ impl Window {
             Action::OneToOne => return self.canvas.one_to_one(),
             Action::ZoomIn => return self.canvas.zoom_by(1.25),
             Action::ZoomOut => return self.canvas.zoom_by(0.8),
+            Action::Loupe => {
+                self.canvas.has_loupe = !self.canvas.has_loupe;
+                return;
+            }
             Action::Panels => {
                 self.are_panels_hidden = !self.are_panels_hidden;
                 return;

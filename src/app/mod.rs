@@ -3,12 +3,12 @@
 mod browser;
 mod calibrant;
 mod canvas;
-pub mod gpu;
+mod gpu;
 mod inspector;
-pub mod keys;
+mod keys;
 mod menu;
 mod plots;
-pub mod pyramid;
+mod pyramid;
 mod screenshot;
 mod status;
 mod text;
@@ -397,6 +397,14 @@ impl Start {
 
 /// Opens the window and stays until it is closed; a sentence where there is no display or no adapter.
 pub fn run_window(start: Start) -> Result<(), String> {
+    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let displays = ["DISPLAY", "WAYLAND_DISPLAY", "WAYLAND_SOCKET"];
+    if cfg!(target_os = "linux") && !displays.into_iter().any(is_set) {
+        return Err(
+            "There is no display to open a window on; set DISPLAY, or render the window with --screenshot OUT.png."
+                .to_owned(),
+        );
+    }
     let mut setup = egui_wgpu::WgpuSetupCreateNew::without_display_handle();
     gpu::raise_limits(&mut setup);
     let mut options = eframe::NativeOptions {

@@ -32,7 +32,10 @@ enum End {
 
 impl Histogram {
     fn count(&mut self, session: &Session) {
-        let Some(shown) = &session.shown else { return };
+        let Some(shown) = &session.shown else {
+            *self = Self::default();
+            return;
+        };
         let statistics = &shown.loaded.statistics;
         let (low, high) = auto_range(statistics);
         let (low, high) = if self.dragged.is_none() {

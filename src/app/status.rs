@@ -18,7 +18,11 @@ pub fn bar(ui: &mut Ui, session: &Session, pointer: Option<(f32, f32)>) {
         ui.allocate_ui_with_layout(
             egui::vec2((width * 0.5).min(560.0), theme::ROW),
             Layout::left_to_right(Align::Center),
-            |ui| readout(ui, session, pointer),
+            |ui| {
+                // As wide with the pointer away: nothing beside it moves.
+                ui.set_min_width((width * 0.5).min(560.0));
+                readout(ui, session, pointer);
+            },
         );
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             quiet(ui, saved(session));

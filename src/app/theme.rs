@@ -46,6 +46,7 @@ struct Palette {
     hover: Color32,
     accent: Color32,
     accent_text: Color32,
+    link: Color32,
 }
 
 const DARK: Palette = Palette {
@@ -58,6 +59,7 @@ const DARK: Palette = Palette {
     hover: Color32::from_rgb(0x38, 0x3C, 0x40),
     accent: Color32::from_rgb(0x2B, 0x5F, 0x86),
     accent_text: Color32::from_rgb(0xF2, 0xF7, 0xFB),
+    link: Color32::from_rgb(0x7F, 0xBC, 0xE6),
 };
 const LIGHT_PALETTE: Palette = Palette {
     panel: Color32::from_rgb(0xF6, 0xF6, 0xF5),
@@ -69,6 +71,7 @@ const LIGHT_PALETTE: Palette = Palette {
     hover: Color32::from_rgb(0xDE, 0xE1, 0xE3),
     accent: Color32::from_rgb(0xC4, 0xDE, 0xF1),
     accent_text: Color32::from_rgb(0x10, 0x2C, 0x42),
+    link: Color32::from_rgb(0x1B, 0x64, 0x99),
 };
 
 /// The colour of a class by its name in the legend.
@@ -80,6 +83,11 @@ pub const fn class_color(class: crate::domain::labels::Class) -> Color32 {
         Class::Artifact => ARTIFACT,
         Class::Ignore => IGNORE,
     }
+}
+
+/// A colour of the tone, as egui's painter wants it.
+pub const fn tone_color(r: u8, g: u8, b: u8) -> Color32 {
+    Color32::from_rgb(r, g, b)
 }
 
 /// Fonts, sizes and both themes; once, before the first frame.
@@ -144,7 +152,7 @@ pub fn panel_frame(ui: &egui::Ui, margin: i8) -> egui::Frame {
 fn style(theme: egui::Theme, palette: Palette) -> egui::Style {
     let mut style = theme.default_style();
     style.text_styles = [
-        (TextStyle::Heading, FontId::new(16.0, bold_family())),
+        (TextStyle::Heading, FontId::new(14.0, bold_family())),
         (TextStyle::Body, FontId::new(TEXT, FontFamily::Proportional)),
         (
             TextStyle::Button,
@@ -176,6 +184,14 @@ fn style(theme: egui::Theme, palette: Palette) -> egui::Style {
     visuals.selection.bg_fill = palette.accent;
     visuals.selection.stroke = Stroke::new(1.0, palette.accent_text);
     visuals.weak_text_color = Some(palette.weak);
+    visuals.hyperlink_color = palette.link;
+    visuals.window_shadow = egui::Shadow {
+        offset: [0, 4],
+        blur: 12,
+        spread: 0,
+        color: SHADE.gamma_multiply(0.6),
+    };
+    visuals.popup_shadow = visuals.window_shadow;
     visuals.window_corner_radius = CornerRadius::same(6);
     visuals.menu_corner_radius = CornerRadius::same(5);
     let states = [
