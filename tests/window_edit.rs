@@ -1,5 +1,10 @@
 //! The real window on a software adapter: keys, strokes, pictures. The world behind it is kept in memory.
 
+#![expect(
+    clippy::expect_used,
+    reason = "a test that cannot go on shall say where"
+)]
+
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -133,7 +138,7 @@ fn predict(frame: &Frame) -> Predicted {
 /// A noisy frame of crystal spots on a falling background, with a module gap and some bad pixels.
 fn crystal(number: usize, width: usize, height: usize) -> Frame {
     let mut state = 0x1234_5678_9abc_def1_u64 ^ (number as u64) << 32;
-    let mut random = move || {
+    let mut random = || {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
@@ -147,7 +152,6 @@ fn crystal(number: usize, width: usize, height: usize) -> Frame {
             .max(0.0)
             .round()
     });
-    let mut random = random;
     for _ in 0..90 {
         let (x, y) = (random() * width as f32, random() * height as f32);
         let strength = 60.0 + 4000.0 * random().powi(6);

@@ -176,18 +176,14 @@ pub fn notices(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
                 if response.on_hover_text("Dismiss").clicked() {
                     commands.push(Command::DismissNotice(index));
                 }
-                match notice.cure {
-                    Some(Cure::RetryStore) => {
-                        if ui.button("Try again").clicked() {
-                            commands.push(Command::RetryStore);
-                        }
-                    }
-                    Some(Cure::OpenAnother) => {
-                        if ui.button("Open another...").clicked() {
-                            commands.push(Command::OpenDialog);
-                        }
-                    }
-                    None => {}
+                let cure = notice.cure.map(|cure| match cure {
+                    Cure::RetryStore => ("Try again", Command::RetryStore),
+                    Cure::OpenAnother => ("Open another...", Command::OpenDialog),
+                });
+                if let Some((text, command)) = cure
+                    && ui.button(text).clicked()
+                {
+                    commands.push(command);
                 }
                 if hidden > 0 && index == hidden {
                     quiet(ui, format!("and {hidden} earlier"));
