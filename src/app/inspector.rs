@@ -87,12 +87,15 @@ fn tone(
     histogram.show(ui, session, commands);
     let mut tone = session.tone;
     let speed = f64::from((tone.high - tone.low).abs().max(1e-6)) / 200.0;
+    let decimals = (3.0 - (tone.high - tone.low).abs().max(1e-6).log10()).clamp(0.0, 8.0) as usize;
     ui.horizontal(|ui| {
         let (mut low, mut high) = (tone.low, tone.high);
         let width = (ui.available_width() - 29.0) / 2.0;
         let response = ui.add_sized(
             [width, theme::ROW],
-            egui::DragValue::new(&mut low).speed(speed).max_decimals(3),
+            egui::DragValue::new(&mut low)
+                .speed(speed)
+                .max_decimals(decimals),
         );
         let low_changed = response.changed();
         response.widget_info(|| {
@@ -101,7 +104,9 @@ fn tone(
         ui.label(theme::small("to"));
         let response = ui.add_sized(
             [width, theme::ROW],
-            egui::DragValue::new(&mut high).speed(speed).max_decimals(3),
+            egui::DragValue::new(&mut high)
+                .speed(speed)
+                .max_decimals(decimals),
         );
         let high_changed = response.changed();
         response.widget_info(|| {

@@ -164,7 +164,7 @@ impl Window {
         }
         let has_run = self.session.run.is_some();
         if !self.are_panels_hidden {
-            if has_run {
+            if self.session.rows.len() > 1 {
                 let frame = theme::panel_frame(ui, 4);
                 egui::Panel::bottom("strip")
                     .frame(frame)

@@ -107,12 +107,11 @@ impl Histogram {
             .counts
             .iter()
             .enumerate()
-            .flat_map(|(bin, count)| {
-                let (left, height) = (
-                    f64::from(low) + bin as f64 * width,
+            .map(|(bin, count)| {
+                [
+                    f64::from(low) + (bin as f64 + 0.5) * width,
                     f64::from(*count).ln_1p() / top,
-                );
-                [[left, height], [left + width, height]]
+                ]
             })
             .collect();
         let tone = session.tone;
