@@ -22,7 +22,9 @@ pub fn show(
             let mut chosen = session.calibrant;
             ui.horizontal(|ui| {
                 ui.selectable_value(&mut chosen, None, "none");
-                ui.selectable_value(&mut chosen, Some(Calibrant::SilverBehenate), "silver behenate");
+                for calibrant in Calibrant::ALL {
+                    ui.selectable_value(&mut chosen, Some(calibrant), calibrant.name());
+                }
             });
             if chosen != session.calibrant {
                 commands.push(Command::SetCalibrant(chosen));
@@ -51,12 +53,10 @@ fn content(ui: &mut egui::Ui, session: &Session) {
         }));
         return;
     };
+    // Small angles are thousands of times brighter than wide ones: decades.
     let profile = |points: &[[f64; 2]]| -> PlotPoints<'static> {
-        points
-            .iter()
-            .copied()
-            .filter(|point| point[1].is_finite())
-            .collect()
+        let positive = points.iter().filter(|point| point[1] > 0.0);
+        positive.map(|point| [point[0], point[1].log10()]).collect()
     };
     let all = profile(&calibration.profile);
     let without = profile(&calibration.profile_without_artifact);
@@ -64,7 +64,9 @@ fn content(ui: &mut egui::Ui, session: &Session) {
         .height(170.0)
         .legend(Legend::default())
         .allow_scroll(false)
+        .grid_color(ui.visuals().widgets.noninteractive.bg_stroke.color)
         .x_axis_label("radius, px")
+        .y_axis_label("log10 mean")
         .show(ui, |plot| {
             for ring in &calibration.rings {
                 let line = VLine::new("", ring.expected_radius_px)

@@ -335,6 +335,7 @@ impl Canvas {
         let center = self.ui_from_frame(x as f32, y as f32);
         for ring in &calibration.rings {
             let radius = ring.expected_radius_px as f32 * self.zoom;
+            painter.circle_stroke(center, radius, Stroke::new(2.5, theme::FOUND_SHADE));
             painter.circle_stroke(center, radius, Stroke::new(1.2, theme::RING));
             let at = center + vec2(radius, -radius) * std::f32::consts::FRAC_1_SQRT_2;
             self.tag(

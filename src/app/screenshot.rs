@@ -13,6 +13,8 @@ use super::{Start, Window, World, theme};
 pub struct Picture {
     pub width: u32,
     pub height: u32,
+    /// Replaces a picture that is there already.
+    pub is_forced: bool,
     /// How long to wait for the answers of all jobs.
     pub patience: Duration,
 }
@@ -22,6 +24,7 @@ impl Default for Picture {
         Self {
             width: 1600,
             height: 1000,
+            is_forced: false,
             patience: Duration::from_secs(120),
         }
     }
@@ -94,6 +97,6 @@ pub fn screenshot(start: Start, picture: Picture, out: &Path) -> Result<(), Stri
     image
         .write_to(&mut bytes, image::ImageFormat::Png)
         .map_err(|error| format!("The picture could not be encoded: {error}."))?;
-    crate::fs::write_whole(out, bytes.get_ref())
-        .map_err(|error| format!("{error}; give another --screenshot path: {}", out.display()))
+    crate::fs::write_whole(out, bytes.get_ref(), picture.is_forced)
+        .map_err(|error| error.to_string())
 }

@@ -140,6 +140,7 @@ fn curve(ui: &mut egui::Ui, session: &Session) {
     );
     Plot::new("training curve")
         .height(150.0)
+        .grid_color(ui.visuals().widgets.noninteractive.bg_stroke.color)
         .legend(Legend::default())
         .allow_scroll(false)
         .show(ui, |plot| {
