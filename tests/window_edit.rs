@@ -219,7 +219,7 @@ fn window(
         paths: vec![PathBuf::from("lysozyme_0412.cxi")],
         ..RunRequest::default()
     }));
-    let harness = app::harness(size, is_dark, |state| {
+    let harness = app::screenshot::harness(size, is_dark, |state| {
         Ok(Window::new(session, world, Some(state)))
     });
     match harness {

@@ -36,7 +36,7 @@ pub fn harness(
     is_dark: bool,
     window: impl FnOnce(&egui_wgpu::RenderState) -> Result<Window, String>,
 ) -> Result<Harness<'static, Window>, String> {
-    let state = super::headless()?;
+    let state = super::gpu::headless()?;
     let window = window(&state)?;
     let theme = if is_dark {
         egui::Theme::Dark
@@ -68,7 +68,7 @@ pub fn harness(
 }
 
 /// Renders the window as the command line asked for it, once all jobs are answered, into a PNG file.
-pub fn screenshot(start: Start, picture: Picture, out: &Path) -> Result<(), String> {
+pub fn render(start: Start, picture: Picture, out: &Path) -> Result<(), String> {
     let size = [picture.width as f32, picture.height as f32];
     let is_dark = start.is_dark.unwrap_or(true);
     let mut harness = harness(size, is_dark, |state| {
