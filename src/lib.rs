@@ -3,12 +3,8 @@
 pub mod app;
 pub mod cli;
 pub mod domain;
-<<<<<<< HEAD
 pub mod fs;
 pub mod io;
 pub mod net;
-=======
-pub mod io;
->>>>>>> keep
 pub mod session;
 pub mod workers;

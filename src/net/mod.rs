@@ -1,0 +1,9 @@
+pub mod backbone;
+pub mod graph;
+pub mod head;
+pub mod kernels;
+pub mod neck;
+pub mod ops;
+pub mod resample;
+pub mod loss;
+pub mod prepare;
