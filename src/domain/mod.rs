@@ -1,7 +1,8 @@
 //! What diffraction frames and labels are; knows no toolkit, no file and no thread.
 
+pub mod components;
+pub mod frame;
 pub mod geometry;
 pub mod grid;
-pub mod frame;
 pub mod labels;
 pub mod peaks;
