@@ -1,10 +1,11 @@
 //! What diffraction frames and labels are; knows no toolkit, no file and no thread.
 
 pub mod brush;
+pub mod components;
+pub mod doubt;
 pub mod frame;
 pub mod geometry;
 pub mod grid;
-
 pub mod labels;
 pub mod peaks;
 pub mod tone;
