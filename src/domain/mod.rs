@@ -1,5 +1,8 @@
 //! What diffraction frames and labels are; knows no toolkit, no file and no thread.
 
+pub mod brush;
+pub mod components;
+pub mod doubt;
 pub mod frame;
 pub mod geometry;
 pub mod grid;
