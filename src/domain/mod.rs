@@ -1,8 +1,11 @@
 //! What diffraction frames and labels are; knows no toolkit, no file and no thread.
 
+pub mod calibrant;
 pub mod components;
 pub mod frame;
 pub mod geometry;
 pub mod grid;
 pub mod labels;
+pub mod labels_rule;
 pub mod peaks;
+pub mod simulate;
