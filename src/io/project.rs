@@ -5,6 +5,7 @@
 //! by a lease in a table that every write checks. Nothing is ever written to the source files.
 
 mod edits;
+mod history;
 mod lease;
 mod predictions;
 mod review;
@@ -16,7 +17,8 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
-pub use edits::{Provenance, StoredLabels};
+pub use edits::Provenance;
+pub use history::StoredLabels;
 pub use predictions::PredictionSummary;
 pub use review::{LabelledFrame, Which};
 pub use runs::{RunKey, StoredRun, default_path, runs_of};
