@@ -1,6 +1,6 @@
 //! What `io` writes, read back by itself and, where python3 has h5py, by plain h5py.
 
-#![allow(clippy::unwrap_used, reason = "a test")]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
