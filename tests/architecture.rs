@@ -96,7 +96,8 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     (
         "",
         &[
-            "pub use",
+            "pub use crate",
+            "pub use super",
             "todo!",
             "unimplemented!",
             "lazy_static",

@@ -1,6 +1,6 @@
 // The canvas: raw counts to colour, classes as outlines or fill. The tone formula is domain/tone.rs.
-// Zoomed out, a screen pixel shows the maximum over the cells of the fitting pyramid level that fall to it: the cells
-// are dealt out to the screen pixels without overlap and without rest, so no 1-pixel peak is lost or doubled.
+// Zoomed out, a screen pixel shows the maximum over all cells of the fitting pyramid level that it touches, at most
+// 5 x 5 of them: no 1-pixel peak is ever lost.
 
 struct View {
     viewport_min: vec2<f32>, // of the canvas in the window, physical pixels
@@ -69,7 +69,15 @@ fn mark_at(p: vec2<i32>, level: u32) -> u32 {
     return textureLoad(marks, c.at, c.layer, i32(level)).r;
 }
 
-// The cells of a level that fall to a screen pixel: low corner in xy, high corner (not included) in zw.
+// The cells of a level that a screen pixel touches: low corner in xy, high corner (not included) in zw.
+fn touched(pixel: vec2<f32>, level: u32) -> vec4<i32> {
+    let scale = exp2(-f32(level));
+    let low = vec2<i32>(floor((view.origin + pixel * view.texels_per_pixel) * scale + 0.001));
+    let high = vec2<i32>(ceil((view.origin + (pixel + 1.0) * view.texels_per_pixel) * scale - 0.001));
+    return vec4<i32>(max(low, vec2<i32>(0)), min(max(high, low + 1), level_size(level)));
+}
+
+// The cells of a level dealt out to the screen pixels without overlap: low corner in xy, high corner (not included) in zw.
 fn share(pixel: vec2<f32>, level: u32) -> vec4<i32> {
     let scale = exp2(-f32(level));
     let low = vec2<i32>(floor((view.origin + pixel * view.texels_per_pixel) * scale));
@@ -157,7 +165,7 @@ fn fragment(@builtin(position) position: vec4<f32>) -> @location(0) vec4<f32> {
         }
         value = value_at(texel, 0u);
     } else {
-        let s = share(pixel, level);
+        let s = touched(pixel, level);
         if (s.x >= s.z || s.y >= s.w) { return finish(view.background.rgb); }
         for (var y = s.y; y < s.w; y++) {
             for (var x = s.x; x < s.z; x++) {

@@ -27,7 +27,11 @@ impl Tiling {
         if width == 0 || height == 0 {
             return None;
         }
-        let edge = |length: usize| length.div_ceil(length.div_ceil(max_edge)).next_multiple_of(64);
+        let edge = |length: usize| {
+            length
+                .div_ceil(length.div_ceil(max_edge))
+                .next_multiple_of(64)
+        };
         let (tile_width, tile_height) = (edge(width), edge(height));
         let (tiles_x, tiles_y) = (width.div_ceil(tile_width), height.div_ceil(tile_height));
         (tiles_x * tiles_y <= 256).then_some(Self {
@@ -80,12 +84,19 @@ pub fn value_pyramid(frame: &Frame, is_bad_shown: bool) -> Vec<Grid<f32>> {
     let mut cells = Vec::with_capacity(width * height);
     if is_bad_shown {
         let pairs = frame.pixels.cells().iter().zip(frame.bad.cells());
-        cells.extend(pairs.map(|(value, bits)| if bits & bad::NOT_VALID == 0 { *value } else { BAD }));
+        cells.extend(pairs.map(|(value, bits)| {
+            if bits & bad::NOT_VALID == 0 {
+                *value
+            } else {
+                BAD
+            }
+        }));
     } else {
         let finite = |value: &f32| if value.is_finite() { *value } else { BAD };
         cells.extend(frame.pixels.cells().iter().map(finite));
     }
-    let first = Grid::from_cells(width, height, cells).unwrap_or_else(|| Grid::filled(width, height, BAD));
+    let first =
+        Grid::from_cells(width, height, cells).unwrap_or_else(|| Grid::filled(width, height, BAD));
     let mut levels = vec![first];
     for _ in 1..LEVELS {
         let Some(below) = levels.last() else { break };
@@ -100,7 +111,10 @@ fn halved(below: &Grid<f32>) -> Grid<f32> {
     let mut out = Grid::filled(width, height, BAD);
     let mut both = vec![BAD; width * 2];
     for y in 0..height {
-        let (upper, lower) = (below.row(2 * y), below.row((2 * y + 1).min(below.height() - 1)));
+        let (upper, lower) = (
+            below.row(2 * y),
+            below.row((2 * y + 1).min(below.height() - 1)),
+        );
         for ((both, a), b) in both.iter_mut().zip(upper).zip(lower) {
             *both = if a > b { *a } else { *b };
         }
@@ -149,8 +163,15 @@ impl Marks {
     }
 
     /// Takes over the classes within a rectangle; returns the touched rectangle of every level.
-    pub fn update(&mut self, rect: PixelRect, label: Option<&Sheet>, net: Option<&Sheet>) -> Vec<PixelRect> {
-        let Some(first) = self.levels.first_mut() else { return Vec::new() };
+    pub fn update(
+        &mut self,
+        rect: PixelRect,
+        label: Option<&Sheet>,
+        net: Option<&Sheet>,
+    ) -> Vec<PixelRect> {
+        let Some(first) = self.levels.first_mut() else {
+            return Vec::new();
+        };
         let rect = rect.intersect(&first.rect());
         if rect.is_empty() {
             return Vec::new();
@@ -158,7 +179,9 @@ impl Marks {
         for y in rect.y0..rect.y1 {
             let label = label.and_then(|sheet| sheet.row(y).get(rect.x0..rect.x1));
             let net = net.and_then(|sheet| sheet.row(y).get(rect.x0..rect.x1));
-            let Some(out) = first.row_mut(y).get_mut(rect.x0..rect.x1) else { continue };
+            let Some(out) = first.row_mut(y).get_mut(rect.x0..rect.x1) else {
+                continue;
+            };
             match (label, net) {
                 (Some(label), Some(net)) => {
                     for ((out, label), net) in out.iter_mut().zip(label).zip(net) {
@@ -166,10 +189,14 @@ impl Marks {
                     }
                 }
                 (Some(label), None) => {
-                    out.iter_mut().zip(label).for_each(|(out, label)| *out = BITS[usize::from(*label)]);
+                    out.iter_mut()
+                        .zip(label)
+                        .for_each(|(out, label)| *out = BITS[usize::from(*label)]);
                 }
                 (None, Some(net)) => {
-                    out.iter_mut().zip(net).for_each(|(out, net)| *out = BITS[usize::from(*net)] << 3);
+                    out.iter_mut()
+                        .zip(net)
+                        .for_each(|(out, net)| *out = BITS[usize::from(*net)] << 3);
                 }
                 (None, None) => out.fill(0),
             }
@@ -184,13 +211,18 @@ impl Marks {
                 below_rect.y1.div_ceil(2),
             );
             let (below, above) = self.levels.split_at_mut(level);
-            let (Some(below), Some(above)) = (below.last(), above.first_mut()) else { break };
+            let (Some(below), Some(above)) = (below.last(), above.first_mut()) else {
+                break;
+            };
             for y in rect.y0..rect.y1 {
                 let (upper, lower) = (below.row(2 * y), below.row(2 * y + 1));
-                let Some(out) = above.row_mut(y).get_mut(rect.x0..rect.x1) else { continue };
+                let Some(out) = above.row_mut(y).get_mut(rect.x0..rect.x1) else {
+                    continue;
+                };
                 for (x, out) in (rect.x0..rect.x1).zip(out) {
                     let bits = |row: &[u8]| {
-                        row.get(2 * x).copied().unwrap_or(0) | row.get(2 * x + 1).copied().unwrap_or(0)
+                        row.get(2 * x).copied().unwrap_or(0)
+                            | row.get(2 * x + 1).copied().unwrap_or(0)
                     };
                     *out = bits(upper) | bits(lower);
                 }
@@ -207,16 +239,27 @@ mod tests {
 
     #[test]
     fn every_size_is_tiled_without_rest() {
-        for (width, height) in [(1, 1), (1030, 16_448), (5071, 2463), (4362, 4148), (64, 64), (9000, 3)] {
+        for (width, height) in [
+            (1, 1),
+            (1030, 16_448),
+            (5071, 2463),
+            (4362, 4148),
+            (64, 64),
+            (9000, 3),
+        ] {
             let tiling = Tiling::new(width, height, 8192).expect("fits");
             for level in 0..LEVELS {
                 let size = (width.div_ceil(1 << level), height.div_ceil(1 << level));
                 let pieces = tiling.pieces(PixelRect::new(0, 0, size.0, size.1), level);
                 let area: usize = pieces.iter().map(|piece| piece.source.area()).sum();
                 assert_eq!(area, size.0 * size.1, "{width} x {height}, level {level}");
-                assert!(pieces.iter().all(|p| p.layer < tiling.tiles_x * tiling.tiles_y
-                    && p.x + p.source.width() <= tiling.tile_width >> level
-                    && p.y + p.source.height() <= tiling.tile_height >> level));
+                assert!(
+                    pieces
+                        .iter()
+                        .all(|p| p.layer < tiling.tiles_x * tiling.tiles_y
+                            && p.x + p.source.width() <= tiling.tile_width >> level
+                            && p.y + p.source.height() <= tiling.tile_height >> level)
+                );
             }
         }
     }

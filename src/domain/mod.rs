@@ -1,10 +1,14 @@
 //! What diffraction frames and labels are; knows no toolkit, no file and no thread.
 
 pub mod brush;
+pub mod calibrant;
+pub mod components;
+pub mod doubt;
 pub mod frame;
 pub mod geometry;
 pub mod grid;
-
 pub mod labels;
+pub mod labels_rule;
 pub mod peaks;
+pub mod simulate;
 pub mod tone;

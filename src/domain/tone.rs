@@ -174,14 +174,14 @@ impl Tone {
 
 /// A range that shows background and weak peaks alike, and that no hot pixel can ruin.
 ///
-/// From the 1st percentile to the larger of the 99.9th percentile and 10 sigma above the median. Where that
+/// From the 1st percentile to 10 sigma above the median, or to the 99.9th percentile where that is more, but not
+/// beyond three times the reach of the 99th (a bright direct beam). Where that
 /// is empty because nearly all pixels are equal (few photons), up to 10 units above, but never beyond the maximum.
 pub fn auto_range(statistics: &Statistics) -> (f32, f32) {
     let low = statistics.p01;
-    let spread = statistics
-        .sigma
-        .max((statistics.p99 - statistics.median) / 4.0);
-    let high = statistics.p999.max(statistics.median + 10.0 * spread);
+    let noise = statistics.median + 10.0 * statistics.sigma;
+    let bulk = low + 3.0 * (statistics.p99 - low);
+    let high = noise.max(bulk.min(statistics.p999));
     let reach = statistics.maximum - low;
     let high = if high - low > 0.0 {
         high.min(statistics.maximum)

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Card;
+use super::card::Card;
 
 /// The name of the net that is shipped with the program.
 pub const SHIPPED: &str = "peaknet";

@@ -66,7 +66,7 @@ impl Default for Layers {
     }
 }
 
-/// Where the canvas looks: the frame position in its middle and screen pixels per frame pixel.
+/// Where the canvas looks: the frame position in its middle and screen points per frame pixel (0 = the whole frame).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct View {
     pub center_x: f32,

@@ -49,7 +49,7 @@ pub struct Predicted {
 }
 
 impl Predicted {
-    pub const fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         self.classes.len() * 3 + self.peaks.len() * size_of::<Peak>()
     }
 }

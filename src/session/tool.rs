@@ -93,7 +93,7 @@ pub enum Gesture {
 /// The cell that a continuous position lies in; `None` outside the frame.
 pub fn pixel_at(x: f32, y: f32, width: usize, height: usize) -> Option<Pixel> {
     let inside = x >= 0.0 && y >= 0.0 && x < width as f32 && y < height as f32;
-    inside.then(|| Pixel {
+    inside.then_some(Pixel {
         x: x as usize,
         y: y as usize,
     })

@@ -7,6 +7,7 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
 
 use super::{Shared, lock, project};
+use crate::net::catalog;
 use crate::session::command::TrainRequest;
 use crate::session::job::{Report, TrainingLine};
 
@@ -60,13 +61,16 @@ fn run(
     freeze(project, &set)?;
     let program = std::env::current_exe()
         .map_err(|e| format!("This program cannot find itself to train ({e}); train with `peaknet train`."))?;
+    // A bare name goes where the user's own nets lie.
+    let is_bare = request.out.parent().is_some_and(|parent| parent.as_os_str().is_empty());
+    let out = if is_bare { catalog::own_folder().join(&request.out) } else { request.out.clone() };
     let mut command = Command::new(program);
     command
         .arg("train")
         .arg("--set")
         .arg(&set)
         .arg("--out")
-        .arg(&request.out)
+        .arg(&out)
         .args(["--minutes", &request.minutes.to_string()])
         .args(["--seed", &request.seed.to_string()])
         .stdin(Stdio::null())
@@ -98,7 +102,7 @@ fn run(
     let child = lock(slot).take();
     let status = child.map(|mut child| child.wait());
     match status {
-        Some(Ok(status)) if status.success() => Ok(request.out.clone()),
+        Some(Ok(status)) if status.success() => Ok(out),
         _ => Err(speech
             .lines()
             .rev()

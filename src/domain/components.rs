@@ -1,0 +1,175 @@
+//! Connected components of one class: 8-neighbours, one pass over the class map.
+
+use super::grid::{Grid, Pixel, PixelRect};
+
+/// Cells of one row that follow each other: `x0 <= x < x1`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    pub y: usize,
+    pub x0: usize,
+    pub x1: usize,
+}
+
+/// Cells of one class that touch by a side or a corner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Component {
+    /// In raster order; they neither overlap nor touch within a row.
+    pub spans: Vec<Span>,
+    /// The smallest rectangle that covers all cells.
+    pub rect: PixelRect,
+    /// How many cells it has.
+    pub count: usize,
+}
+
+impl Component {
+    /// The cells in raster order.
+    pub fn pixels(&self) -> impl Iterator<Item = Pixel> + '_ {
+        self.spans
+            .iter()
+            .flat_map(|span| (span.x0..span.x1).map(|x| Pixel { x, y: span.y }))
+    }
+}
+
+/// The 8-connected components of `class`, in raster order of their first cell.
+///
+/// One pass over the map: spans of a row are joined with the touching spans of the row above in a union-find
+/// forest whose roots are always the earliest span. Rows without the class cost a comparison per cell.
+pub fn components(map: &Grid<u8>, class: u8) -> Vec<Component> {
+    let mut spans: Vec<Span> = Vec::new();
+    let mut parent: Vec<usize> = Vec::new();
+    // Spans of the row above: spans[above..here].
+    let (mut above, mut here) = (0, 0);
+    for y in 0..map.height() {
+        find_spans(map.row(y), class, |x0, x1| {
+            spans.push(Span { y, x0, x1 });
+            parent.push(parent.len());
+        });
+        let mut candidate = above;
+        for index in here..spans.len() {
+            let Some(&span) = spans.get(index) else { break };
+            // A span above that ends before this one's left diagonal can touch no later span either.
+            while candidate < here && spans.get(candidate).is_some_and(|up| up.x1 < span.x0) {
+                candidate += 1;
+            }
+            let mut other = candidate;
+            while other < here && spans.get(other).is_some_and(|up| up.x0 <= span.x1) {
+                unite(&mut parent, index, other);
+                other += 1;
+            }
+        }
+        above = here;
+        here = spans.len();
+    }
+    collect(&spans, &mut parent)
+}
+
+fn find_spans(row: &[u8], class: u8, mut found: impl FnMut(usize, usize)) {
+    const BLOCK: usize = 64;
+    let mut start = None;
+    for (block, cells) in row.chunks(BLOCK).enumerate() {
+        // Most blocks of a class map hold none of it; this test is one vector comparison.
+        if start.is_none() && !cells.iter().fold(false, |any, cell| any | (*cell == class)) {
+            continue;
+        }
+        for (offset, cell) in cells.iter().enumerate() {
+            let x = block * BLOCK + offset;
+            match (start, *cell == class) {
+                (None, true) => start = Some(x),
+                (Some(x0), false) => {
+                    found(x0, x);
+                    start = None;
+                }
+                _ => {}
+            }
+        }
+    }
+    if let Some(x0) = start {
+        found(x0, row.len());
+    }
+}
+
+fn root(parent: &mut [usize], mut index: usize) -> usize {
+    while let Some(&up) = parent.get(index) {
+        if up == index {
+            break;
+        }
+        let grand = parent.get(up).copied().unwrap_or(up);
+        if let Some(slot) = parent.get_mut(index) {
+            *slot = grand;
+        }
+        index = grand;
+    }
+    index
+}
+
+fn unite(parent: &mut [usize], a: usize, b: usize) {
+    let (a, b) = (root(parent, a), root(parent, b));
+    let (low, high) = (a.min(b), a.max(b));
+    if let Some(slot) = parent.get_mut(high) {
+        *slot = low;
+    }
+}
+
+fn collect(spans: &[Span], parent: &mut [usize]) -> Vec<Component> {
+    let mut found: Vec<Component> = Vec::new();
+    // Of a root span: its place in `found`. Roots come before their children, so it is known in time.
+    let mut place = vec![0; spans.len()];
+    for (index, span) in spans.iter().enumerate() {
+        let root = root(parent, index);
+        let rect = PixelRect::new(span.x0, span.y, span.x1, span.y + 1);
+        if root == index {
+            if let Some(slot) = place.get_mut(index) {
+                *slot = found.len();
+            }
+            found.push(Component {
+                spans: vec![*span],
+                rect,
+                count: rect.area(),
+            });
+        } else if let Some(component) = place.get(root).and_then(|i| found.get_mut(*i)) {
+            component.spans.push(*span);
+            component.rect = component.rect.union(&rect);
+            component.count += rect.area();
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(picture: &[&str], expected: &[usize]) {
+        let (width, height) = (picture[0].len(), picture.len());
+        let map = Grid::from_fn(width, height, |x, y| {
+            u8::from(picture[y].as_bytes()[x] == b'#')
+        });
+        let found = components(&map, 1);
+        let counts: Vec<usize> = found.iter().map(|c| c.count).collect();
+        assert_eq!(counts, expected, "{picture:?}");
+        for component in &found {
+            assert_eq!(component.pixels().count(), component.count);
+            assert!(component.pixels().all(|p| component.rect.contains(p)));
+        }
+    }
+
+    #[test]
+    fn shapes() {
+        check(&["....", "...."], &[]);
+        check(&["#..#", ".##."], &[4]);
+        check(&["#.#.#", "....#", "#.#.."], &[1, 1, 2, 1, 1]);
+        check(&["#...#", "#...#", "#####"], &[9]);
+        check(&["###", "#.#", "###"], &[8]);
+        check(&["#.#.#.#", ".#.#.#.", "......."], &[7]);
+        check(&["..#", ".#.", "#.."], &[3]);
+    }
+
+    #[test]
+    fn a_large_sparse_map_is_fast() {
+        let map = Grid::from_fn(4096, 4096, |x, y| u8::from(x % 61 == 3 && y % 67 < 3));
+        let start = std::time::Instant::now();
+        let found = components(&map, 1);
+        assert_eq!(found.len(), 68 * 62);
+        assert!(start.elapsed().as_millis() < 500, "{:?}", start.elapsed());
+    }
+}

@@ -1,0 +1,193 @@
+//! Bragg reflections of a randomly turned lattice on the Ewald sphere.
+
+use rand::Rng;
+use rand_pcg::Pcg64Mcg;
+
+use super::chance::{Spread, chance, exp, exponential, normal};
+
+/// What crystals are drawn; every range is drawn from once a frame.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Crystals {
+    /// At most so many lattices in a frame; most frames have one.
+    pub most: usize,
+    /// Lengths of the unit cell's edges.
+    pub cell_angstrom: Spread,
+    /// How many reflections are excited; sets the thickness of the reciprocal lattice points.
+    pub spots_per_megapixel: Spread,
+    /// SNR of a typical low-resolution spot, from which its photons follow by the background.
+    pub typical_snr: Spread,
+    /// Fall-off with resolution, angstrom squared.
+    pub b_factor: Spread,
+    /// Where diffraction ends.
+    pub resolution_angstrom: Spread,
+    /// Sigma of a spot in pixels from beam and crystal size.
+    pub spot_sigma_px: Spread,
+    /// Growth of the sigma along the radius with the radius, px/px: bandwidth.
+    pub radial_streak: Spread,
+    /// Growth of the sigma across the radius with the radius, px/px: mosaic spread.
+    pub mosaic: Spread,
+}
+
+/// One excited reflection, in the detector plane.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reflection {
+    pub hkl: [i32; 3],
+    /// Plane position relative to the beam, pixels.
+    pub u: f64,
+    pub v: f64,
+    /// Expected intensity relative to a typical one at low resolution.
+    pub intensity: f64,
+}
+
+/// The part of reciprocal space that a frame sees.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct View {
+    pub wavelength_angstrom: f64,
+    /// Camera length in pixels.
+    pub distance_px: f64,
+    /// Nearest and farthest pixel from the beam.
+    pub radius_px: [f64; 2],
+    /// Pixels that see.
+    pub pixels: f64,
+    /// Plane rectangle around them, relative to the beam: u0, v0, u1, v1.
+    pub bounds: [f64; 4],
+}
+
+type Vector = [f64; 3];
+
+fn dot(a: Vector, b: Vector) -> f64 {
+    a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+}
+
+fn cross(a: Vector, b: Vector) -> Vector {
+    [
+        a[1] * b[2] - a[2] * b[1],
+        a[2] * b[0] - a[0] * b[2],
+        a[0] * b[1] - a[1] * b[0],
+    ]
+}
+
+/// Reciprocal basis (1/angstrom) of a random cell in a random orientation, longest edge last; and its cell volume.
+fn random_lattice(edges: Spread, rng: &mut Pcg64Mcg) -> ([Vector; 3], f64) {
+    let mut lengths = [0.0; 3].map(|_| edges.draw_log(rng));
+    if chance(rng, 0.35) {
+        lengths[1] = lengths[0];
+    }
+    lengths.sort_by(f64::total_cmp);
+    // Cosines of the cell angles: right angles, one free, hexagonal, or all free.
+    let near = |rng: &mut Pcg64Mcg| 0.35 * (2.0 * rng.random::<f64>() - 1.0);
+    let [alpha, beta, gamma] = match rng.random_range(0..10_u32) {
+        0..=5 => [0.0; 3],
+        6..=7 => [0.0, near(rng), 0.0],
+        8 => [0.0, 0.0, -0.5],
+        _ => [near(rng), near(rng), near(rng)],
+    };
+    let sin_gamma = (1.0 - gamma * gamma).sqrt();
+    let cy = (alpha - beta * gamma) / sin_gamma;
+    let cz = (1.0 - beta * beta - cy * cy).max(0.05).sqrt();
+    let real = [
+        [lengths[0], 0.0, 0.0],
+        [lengths[1] * gamma, lengths[1] * sin_gamma, 0.0],
+        [lengths[2] * beta, lengths[2] * cy, lengths[2] * cz],
+    ];
+    // A uniformly distributed rotation is a uniformly distributed unit quaternion.
+    let q = [0.0; 4].map(|_| normal(rng));
+    let norm = q.iter().map(|v| v * v).sum::<f64>().sqrt().max(1e-12);
+    let [w, x, y, z] = q.map(|v| v / norm);
+    let rotation = [
+        [1.0 - 2.0 * (y * y + z * z), 2.0 * (x * y - w * z), 2.0 * (x * z + w * y)],
+        [2.0 * (x * y + w * z), 1.0 - 2.0 * (x * x + z * z), 2.0 * (y * z - w * x)],
+        [2.0 * (x * z - w * y), 2.0 * (y * z + w * x), 1.0 - 2.0 * (x * x + y * y)],
+    ];
+    let [a, b, c] = real.map(|edge| rotation.map(|row| dot(row, edge)));
+    let volume = dot(a, cross(b, c)).abs().max(1e-9);
+    let reciprocal = [cross(b, c), cross(c, a), cross(a, b)].map(|v| v.map(|x| x / volume));
+    (reciprocal, volume)
+}
+
+/// The excited reflections of one random crystal within the view.
+///
+/// For each h, k the line along l meets the Ewald sphere in at most two points; only the l next to them are tried.
+/// A reflection's excitation error s gives its partiality exp(-s^2 / 2 sigma^2), where sigma follows from the number
+/// of spots that is asked for. Intensities are exponentially distributed (Wilson) and fall off as exp(-B q^2 / 2).
+pub fn reflections(crystals: &Crystals, view: &View, rng: &mut Pcg64Mcg) -> Vec<Reflection> {
+    let ([a, b, c], volume) = random_lattice(crystals.cell_angstrom, rng);
+    let wave = 1.0 / view.wavelength_angstrom;
+    let target = crystals.spots_per_megapixel.draw_log(rng) * view.pixels / 1e6;
+    let b_factor = crystals.b_factor.draw(rng);
+    let centring = rng.random_range(0..10_u32);
+    let mean_radius = (view.radius_px[0] + view.radius_px[1]) / 2.0;
+    let cosine = view.distance_px / view.distance_px.hypot(mean_radius);
+    let solid_angle = view.pixels * cosine.powi(3) / (view.distance_px * view.distance_px);
+    let sphere_area = solid_angle * wave * wave;
+    let sigma = (target / (2.5 * sphere_area * volume)).clamp(2e-5, 4e-3);
+    let q_of_radius = |radius: f64| {
+        // q = 2 sin(theta) / lambda with tan(2 theta) = radius / distance.
+        let cos = view.distance_px / view.distance_px.hypot(radius);
+        wave * (2.0 * (1.0 - cos)).sqrt()
+    };
+    let q_max = q_of_radius(view.radius_px[1]).min(1.0 / crystals.resolution_angstrom.draw(rng));
+    let q_min = q_of_radius((view.radius_px[0] - 4.0).max(0.0)).max(0.004);
+    let reach = |direct: f64| (q_max * direct).ceil() as i32;
+    // Edge lengths bound the indices: |h| <= q |a|.
+    let length = |x: Vector, y: Vector| {
+        let v = cross(x, y).map(|v| v * volume);
+        dot(v, v).sqrt()
+    };
+    let (h_max, k_max) = (reach(length(b, c)), reach(length(c, a)));
+    let cc = dot(c, c);
+    let mut found = Vec::new();
+    for h in -h_max..=h_max {
+        for k in -k_max..=k_max {
+            let p: Vector =
+                std::array::from_fn(|i| f64::from(h) * a[i] + f64::from(k) * b[i]);
+            // |s0 + p + l c|^2 = |s0|^2 with s0 = (0, 0, wave), as cc l^2 + 2 m l + n = 0.
+            let m = dot(p, c) + wave * c[2];
+            let n = dot(p, p) + 2.0 * wave * p[2];
+            let root = m * m - cc * n;
+            let middle = -m / cc;
+            let half = root.max(0.0).sqrt() / cc;
+            let mut tried = i32::MIN;
+            for center in [middle - half, middle + half] {
+                let first = (center - 1.0).ceil() as i32;
+                for l in first..=first + 1 {
+                    if l <= tried {
+                        continue;
+                    }
+                    tried = l;
+                    let q: Vector = std::array::from_fn(|i| p[i] + f64::from(l) * c[i]);
+                    let qq = dot(q, q);
+                    if qq > q_max * q_max || qq < q_min * q_min {
+                        continue;
+                    }
+                    let k_out = [q[0], q[1], q[2] + wave];
+                    let error = dot(k_out, k_out).sqrt() - wave;
+                    if error.abs() > 3.0 * sigma || k_out[2] < 0.2 * wave {
+                        continue;
+                    }
+                    let absent = match centring {
+                        0..=1 => (h + k + l) % 2 != 0,
+                        2 => (h + k) % 2 != 0,
+                        _ => false,
+                    };
+                    // Seen along the beam x runs right and y down, both against the lab axes.
+                    let u = -view.distance_px * k_out[0] / k_out[2];
+                    let v = -view.distance_px * k_out[1] / k_out[2];
+                    let [u0, v0, u1, v1] = view.bounds;
+                    if absent || u < u0 || u > u1 || v < v0 || v > v1 {
+                        continue;
+                    }
+                    let partiality = exp(-error * error / (2.0 * sigma * sigma));
+                    let intensity = exponential(rng) * exp(-b_factor * qq / 2.0) * partiality;
+                    found.push(Reflection {
+                        hkl: [h, k, l],
+                        u,
+                        v,
+                        intensity,
+                    });
+                }
+            }
+        }
+    }
+    found
+}

@@ -1,0 +1,441 @@
+//! Simulated frames with known truth: what a detector would show, which pixels are peaks, and where they are.
+//!
+//! A frame is made in the order of nature: expected photons of the diffuse background, the artifacts and the
+//! Bragg spots; photons drawn from them (Poisson); then the detector's point spread, gain, offset, noise, bad
+//! pixels and rounding. The labels follow from the expected photons by the one rule of
+//! [`labels_rule`](super::labels_rule). The same recipe, seed and number give the same frame on every platform.
+
+pub mod artifacts;
+pub mod background;
+pub mod chance;
+pub mod detector;
+pub mod lattice;
+pub mod recipe;
+pub mod spots;
+
+use rand::{Rng, SeedableRng};
+use rand_pcg::Pcg64Mcg;
+
+pub use artifacts::Artifacts;
+pub use detector::Detector;
+pub use recipe::Recipe;
+
+use self::artifacts::Scene;
+use self::background::Plane;
+use self::chance::{chance, poisson};
+use self::lattice::View;
+use self::spots::{Profile, Spot, Stamp, stamp};
+use super::frame::{Frame, bad};
+use super::geometry::{Geometry, Panel};
+use super::grid::Grid;
+use super::labels::{Class, Sheet};
+use super::labels_rule::{self, artifact_class, label_spot};
+
+/// A reflection that is really there.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TruePeak {
+    /// Continuous slab position (centre of the first cell = 0.5).
+    pub x: f32,
+    pub y: f32,
+    /// Expected intensity in stored units.
+    pub total: f32,
+    /// SNR of the expected intensity: labels rule. Peaks below 3 are not listed.
+    pub snr: f32,
+    pub hkl: [i32; 3],
+}
+
+/// One simulated frame and all that is known of it.
+#[derive(Clone, Debug)]
+pub struct Simulated {
+    pub frame: Frame,
+    pub sheet: Sheet,
+    pub peaks: Vec<TruePeak>,
+    pub geometry: Geometry,
+    /// Whether a crystal was in the beam.
+    pub hit: bool,
+}
+
+/// Makes frame `number` of a run; depends on nothing but its arguments.
+pub fn simulate(recipe: &Recipe, seed: u64, number: usize) -> Simulated {
+    // Neighbouring seeds and numbers must not give related streams (splitmix64's multiplier).
+    let mixed = seed ^ (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mut rng = Pcg64Mcg::seed_from_u64(mixed);
+    let rng = &mut rng;
+    let detector = &recipe.detector;
+    let distance_px = recipe.distance_m / detector.pixel_size_m;
+    let mut bits = detector.gaps();
+    let (plane, radius_px) = plane(detector, recipe.beam_center_px);
+    let (mut expected, mut light) = background::scatter(
+        &recipe.scatter,
+        &plane,
+        recipe.wavelength_angstrom,
+        distance_px,
+        rng,
+    );
+    double_borders(detector, &mut light);
+    let sigma = typical_sigma(&expected, &bits, detector.read_variance());
+    let scene = Scene {
+        plane: &plane,
+        tiles: &detector.tiles,
+        beam: recipe.beam_center_px,
+        wavelength_angstrom: recipe.wavelength_angstrom,
+        distance_px,
+        radius_px,
+        sigma,
+        calibrant: recipe.calibrant.map(|c| c.d_angstrom(40)),
+    };
+    let mut ring = artifacts::artifacts(&recipe.artifacts, &scene, rng);
+    for cells in [expected.cells_mut(), ring.cells_mut()] {
+        cells.iter_mut().zip(light.cells()).for_each(|(value, light)| *value *= light);
+    }
+    let hit = chance(rng, recipe.hit_rate);
+    let stamps = if hit {
+        bragg(recipe, &scene, &light, sigma, rng)
+    } else {
+        Vec::new()
+    };
+    let mut spots = Grid::filled(detector.width, detector.height, 0.0_f32);
+    for spot in &stamps {
+        add(&mut spots, &spot.light);
+    }
+    let mut photons = draw(&expected, &ring, &spots, detector.pixel_gain, &bits, rng);
+    detector.read_out(&mut photons, &mut bits, rng);
+    let (sheet, peaks) = label(detector, &expected, &mut ring, &mut spots, &bits, &stamps);
+    // A frame's own detector makes no non-finite values, and both grids have one shape.
+    let frame = Frame {
+        number,
+        pixels: photons,
+        bad: bits,
+    };
+    Simulated {
+        frame,
+        sheet,
+        peaks,
+        geometry: geometry(recipe),
+        hit,
+    }
+}
+
+/// A reflection's expected photons: as they arrive, and as the detector's point spread shows them.
+struct Placed {
+    hkl: [i32; 3],
+    light: Stamp,
+    seen: Stamp,
+}
+
+fn plane(detector: &Detector, beam: [f64; 2]) -> (Plane, [f64; 2]) {
+    let empty = Grid::filled(detector.width, detector.height, f32::NAN);
+    let mut plane = Plane {
+        u: empty.clone(),
+        v: empty.clone(),
+        r: empty,
+    };
+    let (mut nearest, mut farthest) = (f32::MAX, 0.0_f32);
+    for tile in &detector.tiles {
+        for y in tile.rect.y0..tile.rect.y1 {
+            let start = tile.plane_from_slab(tile.rect.x0 as f64 + 0.5, y as f64 + 0.5);
+            let columns = tile.rect.x0..tile.rect.x1;
+            let (Some(us), Some(vs), Some(rs)) = (
+                plane.u.row_mut(y).get_mut(columns.clone()),
+                plane.v.row_mut(y).get_mut(columns.clone()),
+                plane.r.row_mut(y).get_mut(columns),
+            ) else {
+                continue;
+            };
+            for (step, ((u, v), r)) in us.iter_mut().zip(vs).zip(rs).enumerate() {
+                *u = (start[0] - beam[0] + step as f64 * tile.fast[0]) as f32;
+                *v = (start[1] - beam[1] + step as f64 * tile.fast[1]) as f32;
+                *r = (*u * *u + *v * *v).sqrt();
+                nearest = nearest.min(*r);
+                farthest = farthest.max(*r);
+            }
+        }
+    }
+    (plane, [f64::from(nearest.min(farthest)), f64::from(farthest)])
+}
+
+/// Pixels on the border of two chips are twice as large and see twice the light.
+fn double_borders(detector: &Detector, light: &mut Grid<f32>) {
+    let Some([chip_w, chip_h]) = detector.double_borders else {
+        return;
+    };
+    let Some(tile) = detector.tiles.first() else {
+        return;
+    };
+    // Of a window the corner says which part of the module it is.
+    let (left, top) = (tile.corner[0] as usize, tile.corner[1] as usize);
+    let border = |at: usize, chip: usize| at > 0 && (at % chip == 0 || (at + 1) % chip == 0);
+    for y in tile.rect.y0..tile.rect.y1 {
+        let tall = if border(y - tile.rect.y0 + top, chip_h) { 2.0 } else { 1.0 };
+        for x in tile.rect.x0..tile.rect.x1 {
+            let wide = if border(x - tile.rect.x0 + left, chip_w) { 2.0 } else { 1.0 };
+            if let Some(light) = light.get_mut(x, y) {
+                *light *= tall * wide;
+            }
+        }
+    }
+}
+
+fn typical_sigma(expected: &Grid<f32>, bits: &Grid<u16>, read_variance: f32) -> f32 {
+    let mut sample: Vec<f32> = expected
+        .cells()
+        .iter()
+        .zip(bits.cells())
+        .step_by(expected.len() / 5000 + 1)
+        .filter(|(_, bits)| **bits & bad::MISSING == 0)
+        .map(|(value, _)| *value)
+        .collect();
+    sample.sort_unstable_by(f32::total_cmp);
+    let median = sample.get(sample.len() / 2).copied().unwrap_or(1.0);
+    let least = labels_rule::LEAST_SIGMA;
+    (median + read_variance).max(least * least).sqrt()
+}
+
+fn bragg(
+    recipe: &Recipe,
+    scene: &Scene<'_>,
+    light: &Grid<f32>,
+    sigma: f32,
+    rng: &mut Pcg64Mcg,
+) -> Vec<Placed> {
+    let crystals = &recipe.crystals;
+    let detector = &recipe.detector;
+    let mut bounds = [f64::MAX, f64::MAX, f64::MIN, f64::MIN];
+    let mut pixels = 0.0;
+    for tile in &detector.tiles {
+        pixels += tile.rect.area() as f64;
+        for (x, y) in [
+            (tile.rect.x0, tile.rect.y0),
+            (tile.rect.x1, tile.rect.y0),
+            (tile.rect.x0, tile.rect.y1),
+            (tile.rect.x1, tile.rect.y1),
+        ] {
+            let [u, v] = tile.plane_from_slab(x as f64, y as f64);
+            let (u, v) = (u - scene.beam[0], v - scene.beam[1]);
+            bounds = [
+                bounds[0].min(u - 3.0),
+                bounds[1].min(v - 3.0),
+                bounds[2].max(u + 3.0),
+                bounds[3].max(v + 3.0),
+            ];
+        }
+    }
+    let view = View {
+        wavelength_angstrom: recipe.wavelength_angstrom,
+        distance_px: scene.distance_px,
+        radius_px: scene.radius_px,
+        pixels,
+        bounds,
+    };
+    let count = if chance(rng, 0.8) {
+        1
+    } else {
+        rng.random_range(1..=crystals.most.max(1) as u32)
+    };
+    let mut placed = Vec::new();
+    for lattice in 0..count {
+        let base = crystals.spot_sigma_px.draw_log(rng) as f32;
+        let radial = crystals.radial_streak.draw_log(rng) as f32;
+        let mosaic = crystals.mosaic.draw_log(rng) as f32;
+        let profile = match rng.random_range(0..20_u32) {
+            0..=9 => Profile::Gauss,
+            10..=13 => Profile::Tailed,
+            14..=16 => Profile::Plateau,
+            17 => Profile::Split(rng.random_range(2.0..5.0)),
+            _ => Profile::Comet,
+        };
+        // total = snr x sqrt(total + pixels x sigma^2), solved for the total.
+        let snr = crystals.typical_snr.draw_log(rng) as f32 / (1.0 + lattice as f32);
+        let seen = base * base + detector.spread_px * detector.spread_px;
+        let noise = 12.6 * seen.max(0.15) * sigma * sigma;
+        let typical = snr * (snr + (snr * snr + 4.0 * noise).sqrt()) / 2.0;
+        for reflection in lattice::reflections(crystals, &view, rng) {
+            let total = typical * reflection.intensity as f32 * 1.4;
+            // Nobody will ever see less than three photons.
+            if total < 3.0 {
+                continue;
+            }
+            let r = (reflection.u * reflection.u + reflection.v * reflection.v).sqrt().max(1e-6);
+            let long = (base * base + (radial * r as f32).powi(2)).sqrt().min(7.0);
+            let wide = (base * base + (mosaic * r as f32).powi(2)).sqrt().min(5.0);
+            let spot = Spot {
+                u: scene.beam[0] + reflection.u,
+                v: scene.beam[1] + reflection.v,
+                total,
+                sigma: [long, wide],
+                axis: [(reflection.u / r) as f32, (reflection.v / r) as f32],
+                profile,
+            };
+            let (Some(mut arriving), Some(mut seen)) = (
+                stamp(&detector.tiles, &spot, 0.0),
+                stamp(&detector.tiles, &spot, detector.spread_px),
+            ) else {
+                continue;
+            };
+            shade(&mut arriving, light);
+            shade(&mut seen, light);
+            placed.push(Placed {
+                hkl: reflection.hkl,
+                light: arriving,
+                seen,
+            });
+        }
+    }
+    placed
+}
+
+fn shade(stamp: &mut Stamp, light: &Grid<f32>) {
+    let width = stamp.rect.width();
+    for (index, photons) in stamp.photons.iter_mut().enumerate() {
+        let (x, y) = (stamp.rect.x0 + index % width, stamp.rect.y0 + index / width);
+        *photons *= light.get(x, y).copied().unwrap_or(0.0);
+    }
+}
+
+fn add(grid: &mut Grid<f32>, stamp: &Stamp) {
+    let rows = stamp.photons.chunks_exact(stamp.rect.width().max(1));
+    for (y, photons) in (stamp.rect.y0..stamp.rect.y1).zip(rows) {
+        let Some(cells) = grid.row_mut(y).get_mut(stamp.rect.x0..stamp.rect.x1) else {
+            continue;
+        };
+        for (cell, photons) in cells.iter_mut().zip(photons) {
+            *cell += photons;
+        }
+    }
+}
+
+fn draw(
+    expected: &Grid<f32>,
+    ring: &Grid<f32>,
+    spots: &Grid<f32>,
+    pixel_gain: f32,
+    bits: &Grid<u16>,
+    rng: &mut Pcg64Mcg,
+) -> Grid<f32> {
+    let mut photons = Grid::filled(expected.width(), expected.height(), 0.0_f32);
+    let parts = expected.cells().iter().zip(ring.cells()).zip(spots.cells());
+    let cells = photons.cells_mut().iter_mut().zip(bits.cells()).zip(parts);
+    for ((cell, bits), ((background, ring), spot)) in cells {
+        if *bits & bad::MISSING != 0 {
+            continue;
+        }
+        *cell = poisson(rng, background + ring + spot);
+        if pixel_gain > 0.0 && *cell > 0.0 {
+            *cell *= 1.0 + pixel_gain * rng.sample::<f32, _>(rand_distr::StandardNormal);
+        }
+    }
+    photons
+}
+
+/// The classes of all pixels and the reflections that the rule does not call background.
+fn label(
+    detector: &Detector,
+    expected: &Grid<f32>,
+    ring: &mut Grid<f32>,
+    spots: &mut Grid<f32>,
+    bits: &Grid<u16>,
+    stamps: &[Placed],
+) -> (Sheet, Vec<TruePeak>) {
+    if detector.spread_px > 0.3 {
+        detector::blur(ring, detector.spread_px);
+    }
+    let read = detector.read_variance();
+    let mut sheet = Grid::filled(expected.width(), expected.height(), Class::Background.code());
+    let parts = ring.cells().iter().zip(expected.cells());
+    for (class, (ring, background)) in sheet.cells_mut().iter_mut().zip(parts) {
+        if *ring > 0.0 {
+            *class = artifact_class(*ring, background + read).code();
+        }
+    }
+    if detector.halo[0] > 0.0 && !stamps.is_empty() {
+        // The halo of a strong spot is neither peak nor background.
+        let own = spots.clone();
+        detector::add_halo(spots, detector.halo);
+        let share = detector.halo[0];
+        let cells = spots.cells().iter().zip(own.cells()).zip(expected.cells());
+        for (class, ((both, own), background)) in sheet.cells_mut().iter_mut().zip(cells) {
+            let halo = both - own * (1.0 - share);
+            if *class == 0 && halo > (background + read).sqrt().max(0.5) {
+                *class = Class::Ignore.code();
+            }
+        }
+    }
+    let mut peaks = Vec::new();
+    for spot in stamps {
+        let rect = spot.seen.rect;
+        let width = rect.width();
+        let mut signal = spot.seen.photons.clone();
+        for (index, signal) in signal.iter_mut().enumerate() {
+            let (x, y) = (rect.x0 + index % width, rect.y0 + index / width);
+            if bits.get(x, y).is_none_or(|bits| bits & bad::NOT_VALID != 0) {
+                *signal = 0.0;
+            }
+        }
+        let ruling = label_spot(&mut sheet, rect, &signal, |x, y| {
+            let background = expected.get(x, y).copied().unwrap_or(0.0);
+            background + ring.get(x, y).copied().unwrap_or(0.0) + read
+        });
+        if ruling.class != Class::Background {
+            let total: f32 = spot.seen.photons.iter().sum();
+            peaks.push(TruePeak {
+                x: spot.seen.center[0] as f32,
+                y: spot.seen.center[1] as f32,
+                total: total * detector.units_per_photon,
+                snr: ruling.snr,
+                hkl: spot.hkl,
+            });
+        }
+    }
+    labels_rule::rim(&mut sheet);
+    for (class, bits) in sheet.cells_mut().iter_mut().zip(bits.cells()) {
+        if bits & bad::NOT_VALID != 0 {
+            *class = Class::Ignore.code();
+        }
+    }
+    (sheet, peaks)
+}
+
+/// The recipe's geometry as the program knows it: panels only where the tiles are no plain flat detector.
+fn geometry(recipe: &Recipe) -> Geometry {
+    let detector = &recipe.detector;
+    let size = detector.pixel_size_m;
+    let [beam_u, beam_v] = recipe.beam_center_px;
+    let flat = detector.tiles.iter().all(|tile| {
+        tile.fast == [1.0, 0.0]
+            && tile.slow == [0.0, 1.0]
+            && detector.tiles.first().is_some_and(|first| {
+                let shift = |tile: &detector::Tile| {
+                    [
+                        tile.corner[0] - tile.rect.x0 as f64,
+                        tile.corner[1] - tile.rect.y0 as f64,
+                    ]
+                };
+                shift(tile) == shift(first)
+            })
+    });
+    let center = detector.tiles.first().filter(|_| flat).map(|tile| {
+        [
+            beam_u - tile.corner[0] + tile.rect.x0 as f64,
+            beam_v - tile.corner[1] + tile.rect.y0 as f64,
+        ]
+    });
+    let panels = detector.tiles.iter().enumerate().map(|(index, tile)| Panel {
+        name: format!("p{index}"),
+        rect: tile.rect,
+        // Seen along the beam x runs right and y down, both against the lab axes.
+        corner_m: [
+            -(tile.corner[0] - beam_u) * size,
+            -(tile.corner[1] - beam_v) * size,
+            recipe.distance_m,
+        ],
+        fast_m: [-tile.fast[0] * size, -tile.fast[1] * size, 0.0],
+        slow_m: [-tile.slow[0] * size, -tile.slow[1] * size, 0.0],
+    });
+    Geometry {
+        wavelength_angstrom: Some(recipe.wavelength_angstrom),
+        detector_distance_m: Some(recipe.distance_m),
+        pixel_size_m: Some([size, size]),
+        beam_center_px: center,
+        panels: if flat { Vec::new() } else { panels.collect() },
+    }
+}
