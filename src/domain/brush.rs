@@ -289,12 +289,8 @@ fn clip(
         enter = enter.max(a.min(b));
         leave = leave.min(a.max(b));
     }
-    (enter <= leave).then(|| {
-        (
-            (x + dx * enter, y + dy * enter),
-            (x + dx * leave, y + dy * leave),
-        )
-    })
+    let at = |t: f64| (x + dx * t, y + dy * t);
+    (enter <= leave).then_some((at(enter), at(leave)))
 }
 
 /// All points within a radius of a segment. It is convex, so each row of it is one interval.
@@ -404,3 +400,6 @@ fn paint_span(
         *touched = touched.union(&PixelRect::new(first, y, last + 1, y + 1));
     }
 }
+
+#[cfg(test)]
+mod tests;

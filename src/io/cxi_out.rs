@@ -297,10 +297,11 @@ fn mask_of(frame: &Frame, classes: Option<&Sheet>, peaks: &[Peak], margin: usize
 fn pixels_of(run: &Run, frames: Range<usize>) -> Pixels {
     let mut pieces: Vec<VirtualPiece> = Vec::new();
     let mut number = None;
+    let has_images = run.sources().iter().any(|range| range.dataset.is_none());
     for (row, frame) in frames.clone().enumerate() {
         let Some((source, source_row)) = run.hdf5_row(frame) else {
             // A missing frame of an HDF5 run stays unmapped; an image must be copied.
-            if run.sources().iter().any(|range| range.dataset.is_none()) {
+            if has_images {
                 return Pixels::Copied;
             }
             continue;

@@ -136,9 +136,7 @@ impl Painter {
                 _ => self.paint(labels).map(|edit| Gesture::Edit(number, edit)),
             };
             if let Some(gesture) = gesture {
-                if labels.review != Review::Flagged {
-                    labels.review = Review::Started;
-                }
+                labels.review = Review::Started;
                 return gesture;
             }
         }

@@ -26,7 +26,7 @@ pub struct Provenance {
 impl Project {
     /// Stores an edit that is painted already, with the sheet it changes: one transaction.
     ///
-    /// What was undone before can no longer be redone; a confirmed frame is only started again. Errors: the sheet in
+    /// What was undone before can no longer be redone; a confirmed frame is only started again (its review is [`Review::Started`]). Errors: the sheet in
     /// the project is not the one that was painted on ([`Error::Diverged`]); damage; lost lease; the disk.
     pub fn store_edit(
         &mut self,
@@ -236,8 +236,9 @@ fn import(
         });
     }
     let old = row.read(transaction, path)?;
-    if let Some(edit) = Edit::between(&old, sheet, sheet.rect(), tool) {
-        store(transaction, run, frame, &edit, provenance, path)?;
+    let edit = Edit::between(&old, sheet, sheet.rect(), tool);
+    if let Some(edit) = &edit {
+        store(transaction, run, frame, edit, provenance, path)?;
     }
     if reviewed {
         review::set(
@@ -248,7 +249,9 @@ fn import(
             &provenance.who,
             path,
         )
-    } else {
+    } else if edit.is_some() || review::of(transaction, run, frame, path)?.is_none() {
         review::start(transaction, run, frame, &provenance.who, path)
+    } else {
+        Ok(()) // The same labels again: who vouched for them still does.
     }
 }

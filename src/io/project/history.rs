@@ -73,13 +73,12 @@ pub(super) type Step = Option<(Edit, Provenance)>;
 
 const STEP: &str = "x0, y0, x1, y1, tool, curator, net, digest, before, after";
 
-fn step(row: &Row<'_>) -> rusqlite::Result<Step> {
-    let rect = PixelRect::new(row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
-    let provenance = Provenance {
-        who: row.get(5)?,
-        net: row.get(6)?,
-    };
+fn step(row: &Row<'_>, sheet: &SheetRow) -> rusqlite::Result<Step> {
     let digest: Digest32 = row.get(7)?;
+    let rect = PixelRect::new(row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+    if rect.intersect(&sheet.rect()) != rect {
+        return Ok(None);
+    }
     let cells = |column: usize| -> rusqlite::Result<Option<Vec<u8>>> {
         Ok(decompress(row.get_ref(column)?.as_blob()?, rect.area()))
     };
@@ -92,7 +91,19 @@ fn step(row: &Row<'_>) -> rusqlite::Result<Step> {
         after,
         tool: row.get(4)?,
     };
+    let provenance = Provenance {
+        who: row.get(5)?,
+        net: row.get(6)?,
+    };
     Ok((digest_of_edit(&edit) == digest).then_some((edit, provenance)))
+}
+
+/// Values that cannot be what was written are damage, as a digest that does not fit is.
+fn step_or_damage(row: &Row<'_>, sheet: &SheetRow) -> rusqlite::Result<Step> {
+    match step(row, sheet) {
+        Err(error) if error.sqlite_error_code().is_none() => Ok(None),
+        found => found,
+    }
 }
 
 pub(super) fn read_edit(
@@ -107,7 +118,9 @@ pub(super) fn read_edit(
         ))
         .and_then(|mut statement| {
             statement
-                .query_row(params![row.id, position], step)
+                .query_row(params![row.id, position], |found| {
+                    step_or_damage(found, row)
+                })
                 .optional()
         })
         .doing("read the labels", path)

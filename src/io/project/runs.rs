@@ -140,17 +140,27 @@ pub(super) fn shape(
     run: RunKey,
     path: &Path,
 ) -> Result<(usize, usize), Error> {
-    database
+    let found: Option<(usize, usize)> = database
         .query_row(
             "SELECT width, height FROM runs WHERE run = ?1",
             [run.0],
             |row| Ok((row.get(0)?, row.get(1)?)),
         )
         .optional()
-        .doing("be read", path)?
-        .ok_or_else(|| Error::NoRun {
+        .doing("be read", path)?;
+    let Some((width, height)) = found else {
+        return Err(Error::NoRun {
             path: path.to_owned(),
-        })
+        });
+    };
+    // Labels are held in memory: a damaged number must not become a huge allocation.
+    match width.checked_mul(height) {
+        Some(cells) if cells <= 1 << 32 => Ok((width, height)),
+        _ => Err(Error::Unfit {
+            what: format!("frames of {width} x {height} pixels are too large"),
+            path: path.to_owned(),
+        }),
+    }
 }
 
 /// Where a run lies and what tells it from another of the same shape.

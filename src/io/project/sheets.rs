@@ -46,7 +46,7 @@ impl SheetRow {
         frame: usize,
         path: &Path,
     ) -> Result<Option<Self>, Error> {
-        transaction
+        let found = transaction
             .query_row(
                 "SELECT sheet, width, height, tile, digest, done FROM sheets WHERE run = ?1 AND frame = ?2",
                 params![run.0, frame],
@@ -63,7 +63,15 @@ impl SheetRow {
                 },
             )
             .optional()
-            .doing("read the labels", path)
+            .doing("read the labels", path)?;
+        // A damaged number must not become a huge allocation.
+        if let Some(row) = &found
+            && ((row.width, row.height) != runs::shape(transaction, run, path)?
+                || !(16..=4096).contains(&row.tile))
+        {
+            return Err(row.damaged("its size is not that of the run", path));
+        }
+        Ok(found)
     }
 
     /// The row of a frame, made blank when there is none.
@@ -96,6 +104,10 @@ impl SheetRow {
             .doing("store the labels", path)?;
         row.id = transaction.last_insert_rowid();
         Ok(row)
+    }
+
+    pub const fn rect(&self) -> PixelRect {
+        PixelRect::new(0, 0, self.width, self.height)
     }
 
     fn damaged(&self, what: impl Into<String>, path: &Path) -> Error {
@@ -145,7 +157,7 @@ impl SheetRow {
     /// The digest that a sheet would have, computed from its cells.
     pub fn digest_of_cells(&self, sheet: &Sheet) -> Digest32 {
         let tiles = self
-            .tiles_of(PixelRect::new(0, 0, self.width, self.height))
+            .tiles_of(self.rect())
             .filter_map(|tile| {
                 let cells = sheet.copy_rect(self.rect_of(tile));
                 digest_unless_blank(&cells).map(|digest| (tile, digest))
@@ -242,7 +254,7 @@ impl SheetRow {
         after: &[u8],
         path: &Path,
     ) -> Result<(), Error> {
-        if rect != rect.intersect(&PixelRect::new(0, 0, self.width, self.height))
+        if rect != rect.intersect(&self.rect())
             || before.len() != rect.area()
             || after.len() != rect.area()
         {
@@ -357,7 +369,7 @@ impl SheetRow {
         transaction
             .execute("DELETE FROM tiles WHERE sheet = ?1", [self.id])
             .doing("store the labels", path)?;
-        for tile in self.tiles_of(PixelRect::new(0, 0, self.width, self.height)) {
+        for tile in self.tiles_of(self.rect()) {
             self.write_tile(
                 transaction,
                 tile,
