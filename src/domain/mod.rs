@@ -7,6 +7,7 @@ pub mod doubt;
 pub mod frame;
 pub mod geometry;
 pub mod grid;
+pub mod grow;
 pub mod labels;
 pub mod labels_rule;
 pub mod peaks;

@@ -10,8 +10,8 @@ use super::{Session, SheetChange};
 use crate::domain::brush::{self, Paint};
 use crate::domain::components;
 use crate::domain::grid::{Grid, Pixel, PixelRect};
+use crate::domain::grow;
 use crate::domain::labels::{Class, Edit, Review, Sheet};
-use crate::domain::labels_rule;
 
 /// How many sheet changes are kept for textures that lag behind.
 const CHANGES_KEPT: usize = 64;
@@ -279,7 +279,7 @@ impl Session {
         let protect = self.protect;
         let mut found = true;
         self.change("peak-grow", None, |sheet, _| {
-            let grown = labels_rule::grow_peak(&frame, at);
+            let grown = grow::grow_peak(&frame, at);
             found = grown.is_some();
             grown.map_or(PixelRect::new(0, 0, 0, 0), |grown| {
                 grown.paint(sheet, protect)
