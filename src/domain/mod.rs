@@ -9,6 +9,7 @@ pub mod geometry;
 pub mod grid;
 pub mod labels;
 pub mod labels_rule;
+pub mod matching;
 pub mod peaks;
 pub mod simulate;
 pub mod tone;
