@@ -61,7 +61,11 @@ pub fn run(arguments: &TrainArguments) -> Outcome {
         )));
     }
     let config = config(arguments)?;
-    let replay = match (arguments.set.is_empty(), arguments.replay, arguments.simulate) {
+    let replay = match (
+        arguments.set.is_empty(),
+        arguments.replay,
+        arguments.simulate,
+    ) {
         (true, ..) => 1.0,
         (false, Some(share), _) => share,
         (false, None, true) => 0.5,
@@ -189,14 +193,19 @@ impl ConfigFile {
 
 fn read_config(path: &Path) -> Result<ConfigFile, Failure> {
     let failed = |why: &str| {
-        Failure::could_not(format!("the configuration cannot be used ({why}); correct it: {}", path.display()))
+        Failure::could_not(format!(
+            "the configuration cannot be used ({why}); correct it: {}",
+            path.display()
+        ))
     };
     let text = std::fs::read_to_string(path).map_err(|error| failed(&error.to_string()))?;
     let file: ConfigFile = toml::from_str(&text).map_err(|error| failed(error.message()))?;
     let channels = file.channels.as_deref().unwrap_or(&[1, 1]);
     let counts = [file.batch, file.patch, file.steps_per_epoch, file.epochs];
     if !(2..=8).contains(&channels.len()) || channels.contains(&0) || counts.contains(&Some(0)) {
-        return Err(failed("channels needs 2 to 8 numbers, and no count may be 0"));
+        return Err(failed(
+            "channels needs 2 to 8 numbers, and no count may be 0",
+        ));
     }
     Ok(file)
 }

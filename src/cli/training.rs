@@ -22,7 +22,14 @@ const WINDOW: usize = 480;
 const VALIDATION_SEED: u64 = 1 << 63;
 const HELD_OUT_SEED: u64 = (1 << 63) + (1 << 40);
 /// The detectors that validation and held-out frames are of, and how many frames of each are held out.
-const DETECTORS: [&str; 6] = ["rayonix", "eiger4m", "jungfrau", "cspad", "pilatus1m", "ccd"];
+const DETECTORS: [&str; 6] = [
+    "rayonix",
+    "eiger4m",
+    "jungfrau",
+    "cspad",
+    "pilatus1m",
+    "ccd",
+];
 
 /// Something that simulated training frames do not have.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +84,9 @@ impl Source {
             .enumerate()
             .flat_map(|(set, source)| {
                 let splits = source.splits().iter().enumerate();
-                splits.filter(move |(_, s)| **s == split).map(move |(frame, _)| (set, frame))
+                splits
+                    .filter(move |(_, s)| **s == split)
+                    .map(move |(frame, _)| (set, frame))
             })
             .collect();
         let step = all.len().div_ceil(most).max(1);
@@ -112,7 +121,9 @@ impl Source {
         if self.sets.is_empty() {
             validation = simulated_validation();
         } else if validation.is_empty() {
-            speak("the sets have no validation frames: the training loss decides which net is kept");
+            speak(
+                "the sets have no validation frames: the training loss decides which net is kept",
+            );
         }
         let mut sets: Vec<SetNote> = self
             .sets
@@ -131,7 +142,10 @@ impl Source {
                 format!(", without {:?}", self.leave_out)
             };
             sets.push(SetNote {
-                name: format!("simulated by peaknet {}{without}", env!("CARGO_PKG_VERSION")),
+                name: format!(
+                    "simulated by peaknet {}{without}",
+                    env!("CARGO_PKG_VERSION")
+                ),
                 digest: format!("seed {}", self.seed),
                 frames: 0,
             });
@@ -213,7 +227,10 @@ fn simulated_validation() -> Vec<Labelled> {
                 0 => (length / 2).saturating_sub(WINDOW / 4),
                 _ => length.saturating_sub(WINDOW),
             };
-            let (left, top) = (place(whole.detector.width) as i64, place(whole.detector.height) as i64);
+            let (left, top) = (
+                place(whole.detector.width) as i64,
+                place(whole.detector.height) as i64,
+            );
             let recipe = Recipe {
                 detector: whole.detector.window(left, top, WINDOW, WINDOW),
                 hit_rate: 1.0,
@@ -256,7 +273,12 @@ impl HeldOut {
                     ..simulate::named(name)?
                 };
                 let simulated = make(&recipe, HELD_OUT_SEED, number);
-                judge.look(&loaded, &simulated.frame, &simulated.sheet, Some(&simulated.peaks))?;
+                judge.look(
+                    &loaded,
+                    &simulated.frame,
+                    &simulated.sheet,
+                    Some(&simulated.peaks),
+                )?;
                 bar.inc(1);
             }
         }

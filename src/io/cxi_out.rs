@@ -265,7 +265,11 @@ pub(super) fn write_beam(writer: &Writer, geometry: &Geometry) -> Result<(), Err
 }
 
 /// The mask of one frame: the detector's bits, and the artifact bit but for a margin around peaks.
+<<<<<<< HEAD
 pub fn mask(frame: &Frame, classes: Option<&Sheet>, peaks: &[Peak], margin: usize) -> Grid<u16> {
+=======
+pub fn mask_of(frame: &Frame, classes: Option<&Sheet>, peaks: &[Peak], margin: usize) -> Grid<u16> {
+>>>>>>> ground
     let mut mask = frame.bad.map(|bits| bits & !bad::ARTIFACT);
     let Some(classes) = classes else {
         return mask;
