@@ -221,8 +221,7 @@ fn text(
 mod tests {
     use super::*;
 
-    // Two-theta of pixel centres by pyFAI 2025: `ai = pyFAI.load(poni); ai.tth(y, x)` with the same numbers
-    // (see tests/fixtures/io/make.py, which prints them).
+    // The calibration of the Pilatus frame whose two-theta tests/io_data.rs compares with pyFAI's.
     const TILTED: &str = "PixelSize1: 0.000172\nPixelSize2: 0.000172\nDistance: 0.208651380603\nPoni1: 0.0872948482846\n\
         Poni2: 0.0799601126306\nRot1: -0.0184422457059\nRot2: 0.00413760084465\nRot3: -2.77645988275e-08\nWavelength: 4.066e-11\n";
 
