@@ -168,13 +168,8 @@ impl CxiOut {
         }
         let row = frame.number - self.frames.start;
         let artifacts = classes.filter(|_| self.options.artifact_mask);
-<<<<<<< HEAD
-        let mask = mask(frame, artifacts, peaks, self.options.peak_margin);
-        self.mask.write(&[row, 0, 0], mask.cells())?;
-=======
         let bits = mask(frame, artifacts, peaks, self.options.peak_margin);
         self.mask.write(&[row, 0, 0], bits.cells())?;
->>>>>>> io
         if let (Some(chunks), Some(sheet)) = (&self.classes, classes) {
             chunks.write(&[row, 0, 0], sheet.cells())?;
         }
@@ -269,17 +264,8 @@ pub(super) fn write_beam(writer: &Writer, geometry: &Geometry) -> Result<(), Err
     Ok(())
 }
 
-<<<<<<< HEAD
-/// The mask of one frame: the detector's bits, and the artifact bit but for a margin around peaks.
-<<<<<<< HEAD
-pub fn mask(frame: &Frame, classes: Option<&Sheet>, peaks: &[Peak], margin: usize) -> Grid<u16> {
-=======
-pub fn mask_of(frame: &Frame, classes: Option<&Sheet>, peaks: &[Peak], margin: usize) -> Grid<u16> {
->>>>>>> ground
-=======
 /// The mask of one frame: the detector's bits, and the artifact bit but for `margin` pixels around peaks.
 pub fn mask(frame: &Frame, classes: Option<&Sheet>, peaks: &[Peak], margin: usize) -> Grid<u16> {
->>>>>>> io
     let mut mask = frame.bad.map(|bits| bits & !bad::ARTIFACT);
     let Some(classes) = classes else {
         return mask;
