@@ -60,7 +60,7 @@ pub fn run(arguments: &CalibrateArguments) -> Outcome {
         Err(failure) => return Err(failure),
     };
     let calibrant = arguments.calibrant;
-    let rings = calibrant::ring_table(&frame, geometry, calibrant, classes.as_ref());
+    let rings = calibrant::ring_table(calibrant, &frame, classes.as_ref(), geometry);
     for path in &arguments.write {
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("geom") => {
@@ -97,9 +97,9 @@ pub fn run(arguments: &CalibrateArguments) -> Outcome {
                 json!({
                     "order": ring.order,
                     "d_angstrom": rounded(ring.d_angstrom, 7),
-                    "expected_radius_px": known(ring.expected_radius_px),
+                    "expected_radius_px": known(Some(ring.expected_radius_px)),
                     "found_radius_px": known(ring.found_radius_px),
-                    "visible_fraction": known(ring.visible_fraction),
+                    "visible_fraction": known(Some(ring.visible_fraction)),
                     "artifact_fraction": known(ring.artifact_fraction),
                 })
             })
@@ -121,9 +121,9 @@ pub fn run(arguments: &CalibrateArguments) -> Outcome {
             "{:5}  {:8.3}  {:>10}  {:>9}  {:>8}  {:>9}",
             ring.order,
             ring.d_angstrom,
-            text(ring.expected_radius_px, 1.0),
+            text(Some(ring.expected_radius_px), 1.0),
             text(ring.found_radius_px, 1.0),
-            text(ring.visible_fraction, 100.0),
+            text(Some(ring.visible_fraction), 100.0),
             text(ring.artifact_fraction, 100.0),
         ))?;
     }

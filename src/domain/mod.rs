@@ -12,5 +12,6 @@ pub mod labels;
 pub mod labels_rule;
 pub mod matching;
 pub mod peaks;
+pub mod radial;
 pub mod simulate;
 pub mod tone;

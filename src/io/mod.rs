@@ -76,3 +76,14 @@ impl From<crate::fs::Error> for Error {
         Self { sentence, path }
     }
 }
+
+impl From<project::Error> for Error {
+    /// The sentence of the project already ends with its path.
+    fn from(error: project::Error) -> Self {
+        let text = error.to_string();
+        match text.rsplit_once(": ") {
+            Some((sentence, path)) => Self::new(sentence, path),
+            None => Self::new(text, ""),
+        }
+    }
+}

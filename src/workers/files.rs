@@ -9,7 +9,7 @@ use super::desk::Desk;
 use super::{Shared, lock};
 use crate::domain::calibrant::{self, Calibrant};
 use crate::domain::frame::{Frame, RunInfo};
-use crate::domain::labels::{Class, Sheet};
+use crate::domain::labels::Sheet;
 use crate::domain::radial;
 use crate::io::{self, OpenOptions};
 use crate::session::command::RunRequest;
@@ -161,19 +161,21 @@ fn calibrate(
     classes: Option<&Sheet>,
 ) -> Result<Calibration, String> {
     let geometry = &info.geometry;
-    let Some([center_x, center_y]) = geometry.beam_center_px else {
-        return Err("The rings need a beam centre; give --beam-center-px X,Y.".to_owned());
+    let map = radial::axis_map(geometry, radial::Axis::RadiusPx, frame.width(), frame.height())
+        .ok_or_else(|| "The rings need distance, pixel size and beam centre; give them with --geometry or as options.".to_owned())?;
+    let points = |profile: &radial::Profile| {
+        let seen = profile.count.iter().map(|count| *count > 0);
+        let values = profile.middles.iter().zip(&profile.mean).zip(seen);
+        values
+            .filter(|(_, seen)| *seen)
+            .map(|((middle, mean), _)| [*middle, f64::from(*mean)])
+            .collect::<Vec<_>>()
     };
-    let artifact = classes.map(|sheet| sheet.map(|class| *class == Class::Artifact.code()));
-    let points =
-        |profile: &radial::Profile| profile.points().map(|(r, v)| [r, v]).collect::<Vec<_>>();
-    let whole = radial::profile(frame, [center_x, center_y], None);
-    let without = radial::profile(frame, [center_x, center_y], artifact.as_ref());
     Ok(Calibration {
         calibrant: Some(calibrant),
-        rings: calibrant::ring_table(frame, geometry, calibrant, classes),
-        profile: points(&whole),
-        profile_without_artifact: points(&without),
+        rings: calibrant::ring_table(calibrant, frame, classes, geometry),
+        profile: points(&radial::profile(frame, &map, 1.0, None)),
+        profile_without_artifact: points(&radial::profile(frame, &map, 1.0, classes)),
     })
 }
 
