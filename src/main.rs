@@ -14,7 +14,10 @@ use peaknet_studio::workers::Options;
 
 fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|panic| {
-        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let place = panic
+            .location()
+            .map(ToString::to_string)
+            .unwrap_or_default();
         eprintln!("a fault of this program ({place}); your labels are safe, please report it");
     }));
     let arguments = match cli::parse(std::env::args_os()) {
@@ -65,7 +68,12 @@ fn view(arguments: &ViewArguments) -> Outcome {
         is_dark: arguments.theme.map(|theme| theme == Theme::Dark),
         ..Start::default()
     };
-    show(start, arguments.screenshot.as_deref(), arguments.size, arguments.force)
+    show(
+        start,
+        arguments.screenshot.as_deref(),
+        arguments.size,
+        arguments.force,
+    )
 }
 
 /// The window, or a picture of it.

@@ -29,10 +29,19 @@ fn patches_are_fast_and_varied() {
     let count = 200;
     for seed in 0..count {
         let made = patch(seed);
-        made.sheet.cells().iter().for_each(|c| shares[usize::from(*c)] += 1);
+        made.sheet
+            .cells()
+            .iter()
+            .for_each(|c| shares[usize::from(*c)] += 1);
         peaks += made.peaks.len();
         blank += usize::from(made.peaks.is_empty());
-        odd += made.frame.pixels.cells().iter().filter(|v| !v.is_finite()).count();
+        odd += made
+            .frame
+            .pixels
+            .cells()
+            .iter()
+            .filter(|v| !v.is_finite())
+            .count();
     }
     let each_ms = start.elapsed().as_secs_f64() * 1e3 / count as f64;
     eprintln!(
@@ -51,6 +60,8 @@ fn true_peaks_are_found_again_where_they_are() {
     recipe.artifacts = Artifacts::none();
     recipe.hit_rate = 1.0;
     recipe.crystals.typical_snr.low = 40.0;
+    recipe.crystals.most = 1;
+    recipe.crystals.spots_per_megapixel.high = 100.0;
     let (mut near, mut all, mut ratio) = (0, 0, Vec::new());
     for number in 0..4 {
         let made = simulate(&recipe, 3, number);
@@ -100,9 +111,17 @@ fn pictures() {
     let write = |name: &str, made: &Simulated| {
         let size = format!("{name}_{}x{}", made.frame.width(), made.frame.height());
         let mut bytes: Vec<u8> = Vec::new();
-        made.frame.pixels.cells().iter().for_each(|v| bytes.extend(v.to_le_bytes()));
+        made.frame
+            .pixels
+            .cells()
+            .iter()
+            .for_each(|v| bytes.extend(v.to_le_bytes()));
         bytes.extend(made.sheet.cells());
-        made.frame.bad.cells().iter().for_each(|v| bytes.extend(v.to_le_bytes()));
+        made.frame
+            .bad
+            .cells()
+            .iter()
+            .for_each(|v| bytes.extend(v.to_le_bytes()));
         std::fs::write(folder.join(format!("{size}.bin")), bytes).unwrap();
     };
     for seed in 0..72 {

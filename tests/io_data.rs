@@ -1,6 +1,6 @@
 //! Real detector files of PEAKNET_DATA: every sum and sample equals what h5py, fabio and numpy read.
 
-#![allow(clippy::unwrap_used, reason = "a test")]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test")]
 
 use std::path::PathBuf;
 use std::time::Instant;

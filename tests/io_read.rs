@@ -1,6 +1,6 @@
 //! Small files of every kind that `io` opens, made by tests/fixtures/io/make.py.
 
-#![allow(clippy::unwrap_used, reason = "a test")]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test")]
 
 use std::path::{Path, PathBuf};
 

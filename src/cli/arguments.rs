@@ -152,7 +152,12 @@ pub fn fraction(text: &str) -> Result<f64, String> {
 }
 
 pub fn pair(text: &str) -> Result<[f64; 2], String> {
-    let number = |text: &str| text.trim().parse().ok().filter(|value: &f64| value.is_finite());
+    let number = |text: &str| {
+        text.trim()
+            .parse()
+            .ok()
+            .filter(|value: &f64| value.is_finite())
+    };
     text.split_once(',')
         .and_then(|(x, y)| Some([number(x)?, number(y)?]))
         .ok_or_else(|| "write X,Y".to_owned())
@@ -160,14 +165,21 @@ pub fn pair(text: &str) -> Result<[f64; 2], String> {
 
 pub fn calibrant(text: &str) -> Result<Calibrant, String> {
     Calibrant::from_name(text).ok_or_else(|| {
-        let names: Vec<&str> = Calibrant::ALL.iter().map(|calibrant| calibrant.name()).collect();
+        let names: Vec<&str> = Calibrant::ALL
+            .iter()
+            .map(|calibrant| calibrant.name())
+            .collect();
         format!("write one of {}", names.join(", "))
     })
 }
 
 /// A size as `WIDTHxHEIGHT`.
 pub fn size(text: &str) -> Result<[u32; 2], String> {
-    let number = |text: &str| text.parse().ok().filter(|value| (1..=16384).contains(value));
+    let number = |text: &str| {
+        text.parse()
+            .ok()
+            .filter(|value| (1..=16384).contains(value))
+    };
     text.split_once('x')
         .and_then(|(width, height)| Some([number(width)?, number(height)?]))
         .ok_or_else(|| "write WIDTHxHEIGHT in pixels".to_owned())
@@ -199,6 +211,15 @@ mod tests {
         assert_eq!(size("1600x1000"), Ok([1600, 1000]));
         assert!(size("0x5").is_err() && positive("-1").is_err() && positive("inf").is_err());
         assert!(matches!(device("cuda:2"), Ok(DeviceChoice::Cuda(2))) && device("gpu").is_err());
-        assert!(FrameRange::within(Some(FrameRange { first: Some(2), end: Some(9) }), 5).is_err());
+        assert!(
+            FrameRange::within(
+                Some(FrameRange {
+                    first: Some(2),
+                    end: Some(9)
+                }),
+                5
+            )
+            .is_err()
+        );
     }
 }

@@ -89,9 +89,11 @@ pub fn run(arguments: &BenchArguments) -> Outcome {
 
 /// The processor's name, as far as the system tells.
 fn machine() -> String {
-    let named = std::fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
-        let line = text.lines().find(|line| line.starts_with("model name"))?;
-        Some(line.split_once(':')?.1.trim().to_owned())
-    });
+    let named = std::fs::read_to_string("/proc/cpuinfo")
+        .ok()
+        .and_then(|text| {
+            let line = text.lines().find(|line| line.starts_with("model name"))?;
+            Some(line.split_once(':')?.1.trim().to_owned())
+        });
     named.unwrap_or_else(|| std::env::consts::ARCH.to_owned())
 }

@@ -48,7 +48,10 @@ pub fn run(arguments: &CalibrateArguments) -> Outcome {
     let geometry = &run.info.geometry;
     // Rings can be compared without a net; only what it marks is unknown then.
     let classes = match nets::load(&arguments.net) {
-        Ok(net) => net.predict(&[&frame], None)?.pop().map(|prediction| prediction.classes),
+        Ok(net) => net
+            .predict(&[&frame], None)?
+            .pop()
+            .map(|prediction| prediction.classes),
         Err(failure) if arguments.net.net.is_some() => return Err(failure),
         Err(Failure::CouldNot(sentence)) => {
             speak(&format!("no auto-mask: {sentence}"));
@@ -109,7 +112,9 @@ pub fn run(arguments: &CalibrateArguments) -> Outcome {
             "rings": rows,
         }));
     }
-    let text = |value: Option<f64>, unit: f64| value.map_or_else(|| "-".to_owned(), |v| format!("{:.1}", unit * v));
+    let text = |value: Option<f64>, unit: f64| {
+        value.map_or_else(|| "-".to_owned(), |v| format!("{:.1}", unit * v))
+    };
     line("order   d/A      expected/px  found/px  visible/%  artifact/%")?;
     for ring in &rings {
         line(format_args!(

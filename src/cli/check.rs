@@ -33,7 +33,13 @@ pub fn run(arguments: &CheckArguments) -> Outcome {
             (false, None) => line(problem),
         }
     };
-    for notice in run.info.notices.iter().cloned().chain(implausible(&run.info)) {
+    for notice in run
+        .info
+        .notices
+        .iter()
+        .cloned()
+        .chain(implausible(&run.info))
+    {
         tell(None, &notice)?;
     }
     let bar = progress(range.len(), "checking");
@@ -58,14 +64,30 @@ pub fn run(arguments: &CheckArguments) -> Outcome {
 fn implausible(info: &RunInfo) -> Vec<String> {
     let mut problems = Vec::new();
     let geometry = &info.geometry;
-    let mut outside = |value: Option<f64>, range: std::ops::RangeInclusive<f64>, what: &str, option: &str| {
-        if let Some(value) = value.filter(|value| !range.contains(value)) {
-            problems.push(format!("{what} of {value} is not plausible; give {option}"));
-        }
-    };
-    outside(geometry.wavelength_angstrom, 0.01..=100.0, "a wavelength in angstrom", "--wavelength-angstrom");
-    outside(geometry.detector_distance_m, 0.001..=100.0, "a distance in metres", "--distance-m");
-    outside(geometry.pixel_size_m.map(|[x, _]| x), 1e-6..=1e-2, "a pixel size in metres", "--pixel-size-m");
+    let mut outside =
+        |value: Option<f64>, range: std::ops::RangeInclusive<f64>, what: &str, option: &str| {
+            if let Some(value) = value.filter(|value| !range.contains(value)) {
+                problems.push(format!("{what} of {value} is not plausible; give {option}"));
+            }
+        };
+    outside(
+        geometry.wavelength_angstrom,
+        0.01..=100.0,
+        "a wavelength in angstrom",
+        "--wavelength-angstrom",
+    );
+    outside(
+        geometry.detector_distance_m,
+        0.001..=100.0,
+        "a distance in metres",
+        "--distance-m",
+    );
+    outside(
+        geometry.pixel_size_m.map(|[x, _]| x),
+        1e-6..=1e-2,
+        "a pixel size in metres",
+        "--pixel-size-m",
+    );
     if let Some([x, y]) = geometry.beam_center_px {
         let (width, height) = (info.width as f64, info.height as f64);
         if !(-width..2.0 * width).contains(&x) || !(-height..2.0 * height).contains(&y) {
@@ -82,9 +104,14 @@ fn implausible(info: &RunInfo) -> Vec<String> {
 fn frame_problem(frame: &Frame) -> Option<String> {
     let statistics = frame.statistics();
     if statistics.count == 0 {
-        return Some("no pixel is valid; the detector's mask or fill value covers all of it".to_owned());
+        return Some(
+            "no pixel is valid; the detector's mask or fill value covers all of it".to_owned(),
+        );
     }
     (statistics.minimum == statistics.maximum).then(|| {
-        format!("all pixels have the value {}: the detector wrote nothing here", statistics.minimum)
+        format!(
+            "all pixels have the value {}: the detector wrote nothing here",
+            statistics.minimum
+        )
     })
 }

@@ -17,6 +17,12 @@ pub fn predict_headless(net: &NetArguments) -> Result<(PathBuf, PathBuf), Failur
 
 /// Tells where the results of a demo without a window are.
 pub fn say_where(found: &Path, picture: &Path) -> Result<(), Failure> {
-    output::line(format_args!("peaks, masks and geometry: {}", found.display()))?;
-    output::line(format_args!("a picture of the window: {}", picture.display()))
+    output::line(format_args!(
+        "peaks, masks and geometry: {}",
+        found.display()
+    ))?;
+    output::line(format_args!(
+        "a picture of the window: {}",
+        picture.display()
+    ))
 }

@@ -91,5 +91,9 @@ pub fn run(arguments: &ExportArguments) -> Outcome {
             "out": arguments.out,
         }));
     }
-    line(format_args!("{} frames: {}", summary.frames, arguments.out.display()))
+    line(format_args!(
+        "{} frames: {}",
+        summary.frames,
+        arguments.out.display()
+    ))
 }

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
+use super::Outcome;
 use super::arguments::{RunArguments, who};
 use super::output::line;
-use super::Outcome;
 use crate::io::import;
 use crate::io::project::{Mode, Project};
 
@@ -34,7 +34,9 @@ pub fn run(arguments: &ImportArguments) -> Outcome {
     let mut project = Project::open(&arguments.project, Mode::Write { who: who() })?;
     let key = project.add_run(&run.info)?;
     let labelled = match &arguments.labels {
-        Some(labels) => import::import_labels(&mut project, key, &run, labels, arguments.reviewed, &who())?,
+        Some(labels) => {
+            import::import_labels(&mut project, key, &run, labels, arguments.reviewed, &who())?
+        }
         None => 0,
     };
     if arguments.json {

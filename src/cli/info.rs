@@ -3,9 +3,9 @@
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::Outcome;
 use super::arguments::RunArguments;
 use super::output::line;
-use super::Outcome;
 use crate::domain::frame::RunInfo;
 
 #[derive(Args, Debug)]
@@ -31,13 +31,18 @@ pub fn run(arguments: &InfoArguments) -> Outcome {
             Value::String(text) => text,
             Value::Array(values) if key == "notices" => {
                 for notice in values {
-                    line(format_args!("notice: {}", notice.as_str().unwrap_or_default()))?;
+                    line(format_args!(
+                        "notice: {}",
+                        notice.as_str().unwrap_or_default()
+                    ))?;
                 }
                 continue;
             }
             Value::Array(values) => {
                 let words = values.iter().map(|value| {
-                    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+                    value
+                        .as_str()
+                        .map_or_else(|| value.to_string(), str::to_owned)
                 });
                 words.collect::<Vec<_>>().join(", ")
             }
@@ -51,9 +56,10 @@ pub fn run(arguments: &InfoArguments) -> Outcome {
 /// The facts under the names that scripts rely on; what is unknown is null, positions start at 0.0.
 pub fn facts(info: &RunInfo) -> Value {
     let geometry = &info.geometry;
-    let pixel_size = geometry.pixel_size_m.map(|[x, y]| {
-        if x == y { json!(x) } else { json!([x, y]) }
-    });
+    let pixel_size =
+        geometry
+            .pixel_size_m
+            .map(|[x, y]| if x == y { json!(x) } else { json!([x, y]) });
     json!({
         "name": info.name,
         "frames": info.frames,

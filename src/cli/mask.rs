@@ -37,7 +37,11 @@ pub struct MaskArguments {
 }
 
 pub fn run(arguments: &MaskArguments) -> Outcome {
-    let extension = arguments.out.extension().and_then(|e| e.to_str()).unwrap_or_default();
+    let extension = arguments
+        .out
+        .extension()
+        .and_then(|e| e.to_str())
+        .unwrap_or_default();
     if !["npy", "png", "cxi", "h5"].contains(&extension) {
         return Err(Failure::could_not(format!(
             "a mask is written as .npy, .png or .cxi; name the file so: {}",
@@ -59,11 +63,26 @@ pub fn run(arguments: &MaskArguments) -> Outcome {
         .pop()
         .ok_or_else(|| Failure::could_not("the net gave no answer; try another net"))?;
     let found = peaks::measure_peaks(&frame, &prediction.classes);
-    let mask = cxi_out::mask(&frame, Some(&prediction.classes), &found, arguments.peak_margin);
+    let mask = cxi_out::mask_of(
+        &frame,
+        Some(&prediction.classes),
+        &found,
+        arguments.peak_margin,
+    );
     match extension {
-        "npy" => write_whole(&arguments.out, &npy_u16(mask.width(), mask.height(), mask.cells()), arguments.force)?,
+        "npy" => write_whole(
+            &arguments.out,
+            &npy_u16(mask.width(), mask.height(), mask.cells()),
+            arguments.force,
+        )?,
         "png" => {
-            let hidden = |bits: &u16| if bits & (bad::NOT_VALID | bad::ARTIFACT) == 0 { 0 } else { 255 };
+            let hidden = |bits: &u16| {
+                if bits & (bad::NOT_VALID | bad::ARTIFACT) == 0 {
+                    0
+                } else {
+                    255
+                }
+            };
             let bytes: Vec<u8> = mask.cells().iter().map(hidden).collect();
             let mut png = std::io::Cursor::new(Vec::new());
             image::write_buffer_with_format(
@@ -100,7 +119,8 @@ pub fn run(arguments: &MaskArguments) -> Outcome {
 
 /// A NumPy file of one u16 array; format 1.0 of numpy.lib.format.
 fn npy_u16(width: usize, height: usize, cells: &[u16]) -> Vec<u8> {
-    let mut header = format!("{{'descr': '<u2', 'fortran_order': False, 'shape': ({height}, {width}), }}");
+    let mut header =
+        format!("{{'descr': '<u2', 'fortran_order': False, 'shape': ({height}, {width}), }}");
     // The whole header, ten bytes of preamble and the line end included, is a multiple of 64.
     while (10 + header.len() + 1) % 64 != 0 {
         header.push(' ');

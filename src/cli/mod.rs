@@ -24,6 +24,7 @@ mod reading;
 mod score;
 mod simulate;
 mod train;
+mod training;
 pub mod view;
 
 /// Find Bragg peaks in detector frames with a small network, correct its labels by painting, retrain.
@@ -177,7 +178,9 @@ mod tests {
         for arguments in [
             vec!["peaknet", "predict"],
             vec!["peaknet", "info", "--nonsense", "x"],
-            vec!["peaknet", "predict", "a.h5", "--out", "o.cxi", "--frames", "b..a"],
+            vec![
+                "peaknet", "predict", "a.h5", "--out", "o.cxi", "--frames", "b..a",
+            ],
         ] {
             let error = Arguments::try_parse_from(arguments).unwrap_err();
             let line = one_line(&error.to_string());

@@ -47,7 +47,10 @@ pub fn milliseconds(time: Duration) -> f64 {
 /// The middle value (the lower one of two); 0 for none.
 pub fn median(values: &mut [f64]) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
-    values.get(values.len().saturating_sub(1) / 2).copied().unwrap_or(0.0)
+    values
+        .get(values.len().saturating_sub(1) / 2)
+        .copied()
+        .unwrap_or(0.0)
 }
 
 /// So many significant digits, so that JSON does not pretend to more than was measured.

@@ -124,7 +124,9 @@ pub fn run(arguments: &PredictArguments) -> Outcome {
     }
     let device = net.device_name();
     let on_cpu = device.to_lowercase().contains("cpu");
-    let batch = arguments.batch.map_or(if on_cpu { 1 } else { 4 }, usize::from);
+    let batch = arguments
+        .batch
+        .map_or(if on_cpu { 1 } else { 4 }, usize::from);
     let start = Instant::now();
     let bar = progress(range.len(), "predicting");
     let totals = std::thread::scope(|scope| {
@@ -145,9 +147,11 @@ pub fn run(arguments: &PredictArguments) -> Outcome {
             Ok(())
         });
         drop(sender);
-        let written = writer
-            .join()
-            .unwrap_or_else(|_| Err(Failure::could_not("the writing thread stopped; please report this")));
+        let written = writer.join().unwrap_or_else(|_| {
+            Err(Failure::could_not(
+                "the writing thread stopped; please report this",
+            ))
+        });
         let (out, totals) = written?;
         fed?;
         out.finish()?;
@@ -196,7 +200,10 @@ fn predict(
     info: &crate::domain::frame::RunInfo,
 ) -> Result<Vec<Predicted>, Failure> {
     let start = Instant::now();
-    let readable: Vec<&Frame> = batch.iter().filter_map(|(_, read)| read.result.as_ref().ok()).collect();
+    let readable: Vec<&Frame> = batch
+        .iter()
+        .filter_map(|(_, read)| read.result.as_ref().ok())
+        .collect();
     let predictions = if readable.is_empty() {
         Vec::new()
     } else {
@@ -256,7 +263,10 @@ fn write(
         totals.peaks += found.len();
         totals.unreadable += usize::from(done.classes.is_none());
         if arguments.json {
-            let artifact = done.classes.as_ref().map(|classes| artifact_fraction(&done.frame, classes));
+            let artifact = done
+                .classes
+                .as_ref()
+                .map(|classes| artifact_fraction(&done.frame, classes));
             line(json!({
                 "frame": done.frame.number,
                 "n_peaks": found.len(),

@@ -40,7 +40,9 @@ pub fn read_ahead(
         Ok::<(), Failure>(())
     })?;
     if count < expected {
-        return Err(Failure::could_not("a reading thread stopped; please report this"));
+        return Err(Failure::could_not(
+            "a reading thread stopped; please report this",
+        ));
     }
     Ok(())
 }
@@ -81,8 +83,11 @@ mod tests {
             let made: Vec<_> =
                 std::thread::scope(|scope| made_ahead(scope, 3..20, makers, &square).collect());
             assert_eq!(made, (3..20).map(|n| (n, n * n)).collect::<Vec<_>>());
-            let some: Vec<_> =
-                std::thread::scope(|scope| made_ahead(scope, 0..1000, makers, &square).take(2).collect());
+            let some: Vec<_> = std::thread::scope(|scope| {
+                made_ahead(scope, 0..1000, makers, &square)
+                    .take(2)
+                    .collect()
+            });
             assert_eq!(some, [(0, 0), (1, 1)]);
         }
     }

@@ -66,7 +66,9 @@ pub fn run(arguments: &SimulateArguments) -> Outcome {
     recipe.calibrant = arguments.calibrant;
     recipe.hit_rate = arguments.hit_rate.unwrap_or(recipe.hit_rate);
     recipe.distance_m = arguments.distance_m.unwrap_or(recipe.distance_m);
-    recipe.wavelength_angstrom = arguments.wavelength_angstrom.unwrap_or(recipe.wavelength_angstrom);
+    recipe.wavelength_angstrom = arguments
+        .wavelength_angstrom
+        .unwrap_or(recipe.wavelength_angstrom);
     if let Some([width, height]) = arguments.size {
         recipe = part(recipe, width as usize, height as usize);
     }
@@ -80,7 +82,14 @@ pub fn run(arguments: &SimulateArguments) -> Outcome {
         "calibrant": recipe.calibrant.map(Calibrant::name),
     });
     let frames = 0..arguments.frames as usize;
-    let totals = write(&arguments.out, &recipe, arguments.seed, frames, told, arguments.force)?;
+    let totals = write(
+        &arguments.out,
+        &recipe,
+        arguments.seed,
+        frames,
+        told,
+        arguments.force,
+    )?;
     if arguments.json {
         return line(json!({
             "frames": arguments.frames,
@@ -140,12 +149,19 @@ pub fn write(
 ) -> Result<Totals, Failure> {
     let mut totals = Totals::default();
     let bar = progress(frames.len(), "simulating");
-    let cores = std::thread::available_parallelism().map_or(1, usize::from).min(16);
+    let cores = std::thread::available_parallelism()
+        .map_or(1, usize::from)
+        .min(16);
     let make = |number| simulate(recipe, seed, number);
     std::thread::scope(|scope| {
-        let mut made = made_ahead(scope, frames, cores, &make).map(|(_, simulated)| simulated).peekable();
+        let mut made = made_ahead(scope, frames, cores, &make)
+            .map(|(_, simulated)| simulated)
+            .peekable();
         let header = LabelledHeader {
-            geometry: made.peek().map(|first| first.geometry.clone()).unwrap_or_default(),
+            geometry: made
+                .peek()
+                .map(|first| first.geometry.clone())
+                .unwrap_or_default(),
             detector: recipe.detector.name.clone(),
             recipe: told.to_string(),
         };

@@ -12,11 +12,7 @@ pub enum Calibrant {
 }
 
 impl Calibrant {
-    pub const ALL: [Self; 3] = [
-        Self::SilverBehenate,
-        Self::LanthanumHexaboride,
-        Self::Ceria,
-    ];
+    pub const ALL: [Self; 3] = [Self::SilverBehenate, Self::LanthanumHexaboride, Self::Ceria];
 
     /// The name on the command line.
     pub const fn name(self) -> &'static str {

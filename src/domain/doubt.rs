@@ -18,7 +18,9 @@ pub fn doubt(frame: &Frame, peak: &Grid<u8>, artifact: &Grid<u8>) -> f64 {
         if bits & bad::NOT_VALID != 0 || peak + artifact < PLAIN {
             continue;
         }
-        let best = peak.max(artifact).max(255_u32.saturating_sub(peak + artifact));
+        let best = peak
+            .max(artifact)
+            .max(255_u32.saturating_sub(peak + artifact));
         pixels += 1;
         sum += u64::from(255 - best);
     }
@@ -37,6 +39,9 @@ mod tests {
         assert_eq!(doubt([0; 4], [0; 4]), 0.0);
         assert_eq!(doubt([255, 0, 0, 0], [0; 4]), 0.0);
         assert_eq!(doubt([102, 5, 0, 0], [0; 4]), 0.4);
-        assert_eq!(doubt([102, 51, 0, 0], [102, 204, 0, 0]), (153.0 + 51.0) / 510.0);
+        assert_eq!(
+            doubt([102, 51, 0, 0], [102, 204, 0, 0]),
+            (153.0 + 51.0) / 510.0
+        );
     }
 }

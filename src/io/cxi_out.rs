@@ -168,8 +168,8 @@ impl CxiOut {
         }
         let row = frame.number - self.frames.start;
         let artifacts = classes.filter(|_| self.options.artifact_mask);
-        let mask = mask_of(frame, artifacts, peaks, self.options.peak_margin);
-        self.mask.write(&[row, 0, 0], mask.cells())?;
+        let bits = mask(frame, artifacts, peaks, self.options.peak_margin);
+        self.mask.write(&[row, 0, 0], bits.cells())?;
         if let (Some(chunks), Some(sheet)) = (&self.classes, classes) {
             chunks.write(&[row, 0, 0], sheet.cells())?;
         }
@@ -264,8 +264,8 @@ pub(super) fn write_beam(writer: &Writer, geometry: &Geometry) -> Result<(), Err
     Ok(())
 }
 
-/// The mask of one frame: the detector's bits, and the artifact bit but for a margin around peaks.
-fn mask_of(frame: &Frame, classes: Option<&Sheet>, peaks: &[Peak], margin: usize) -> Grid<u16> {
+/// The mask of one frame: the detector's bits, and the artifact bit but for `margin` pixels around peaks.
+pub fn mask(frame: &Frame, classes: Option<&Sheet>, peaks: &[Peak], margin: usize) -> Grid<u16> {
     let mut mask = frame.bad.map(|bits| bits & !bad::ARTIFACT);
     let Some(classes) = classes else {
         return mask;
@@ -297,10 +297,11 @@ fn mask_of(frame: &Frame, classes: Option<&Sheet>, peaks: &[Peak], margin: usize
 fn pixels_of(run: &Run, frames: Range<usize>) -> Pixels {
     let mut pieces: Vec<VirtualPiece> = Vec::new();
     let mut number = None;
+    let has_images = run.sources().iter().any(|range| range.dataset.is_none());
     for (row, frame) in frames.clone().enumerate() {
         let Some((source, source_row)) = run.hdf5_row(frame) else {
             // A missing frame of an HDF5 run stays unmapped; an image must be copied.
-            if run.sources().iter().any(|range| range.dataset.is_none()) {
+            if has_images {
                 return Pixels::Copied;
             }
             continue;

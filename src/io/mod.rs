@@ -3,8 +3,11 @@
 pub mod cache;
 pub mod crystfel;
 pub mod cxi_out;
+pub mod demo;
+pub mod export;
 pub mod h5;
 pub mod images;
+pub mod import;
 pub mod layouts;
 pub mod number;
 pub mod paths;

@@ -44,7 +44,7 @@ pub struct Run {
 
 #[derive(Debug)]
 enum Part {
-    Stack(StackPart),
+    Stack(Box<StackPart>),
     Image { file: PathBuf, frames: usize },
 }
 
@@ -226,7 +226,7 @@ fn open_hdf5(file: &Path, dataset: Option<&str>, hint: Option<&str>) -> Result<O
         }
     }
     Ok(Opened {
-        part: Part::Stack(part),
+        part: Part::Stack(Box::new(part)),
         frames,
         info,
         facts: Some(facts),
@@ -546,9 +546,8 @@ impl StackPart {
     fn read(&self, local: usize, cells: usize) -> Result<(Vec<f32>, Vec<u16>), Error> {
         let mut bits = match &self.mask {
             Some(mask) => mask.bits(local)?,
-            None => Vec::new(),
+            None => vec![0; cells],
         };
-        bits.resize(cells, 0);
         let mut pixels = vec![0.0; cells];
         let row = self.rows.get(local).copied().flatten();
         let Some((source, row)) =

@@ -102,6 +102,8 @@ pub fn write_labelled_run(
     };
     peaks.finish(&writer)?;
     writer.soft_link("/entry_1/data_1/data", DATA)?;
+    // With `/labels` and `/valid` it can also be read as a training set.
+    writer.soft_link("/images", DATA)?;
     writer.attribute(GROUP, "program", &program())?;
     writer.close()?;
     let lines = GeomLines {

@@ -136,6 +136,16 @@ impl Card {
         parts.join(", ")
     }
 
+    /// Writes the card beside its weights, over the old one: for scores that come after the training.
+    pub fn store(&self, folder: &Path) -> Result<(), Error> {
+        let path = folder.join(CARD);
+        let text = self
+            .to_toml()
+            .map_err(|error| Error::new(format!("the card cannot be written ({error})"), &path))?;
+        crate::fs::write_whole(&path, text.as_bytes(), true)
+            .map_err(|error| Error::new(error.to_string(), folder))
+    }
+
     pub(super) fn to_toml(&self) -> Result<String, String> {
         toml::to_string(self).map_err(|error| error.to_string())
     }

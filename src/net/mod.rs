@@ -21,7 +21,8 @@ use std::str::FromStr;
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use self::card::{CARD, Card, WEIGHTS, digest_of};
+pub use self::card::Card;
+use self::card::{CARD, WEIGHTS, digest_of};
 use self::graph::{Builder, Graph, Parameters};
 
 /// What went wrong with a net: one sentence with its cure, then the path.

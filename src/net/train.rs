@@ -1,7 +1,7 @@
 //! The visible training loop: seeded patches, focal loss, AdamW, plateau schedule, the best validation kept.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Instant;
@@ -149,7 +149,24 @@ pub fn train(
         start: Instant::now(),
         best: None,
     };
-    let (epochs, steps) = run.epochs(&mut parameters, &batches, &validation, out, report)?;
+    let mut keep = |tensors: &HashMap<String, Tensor>, scores: &Validation, run: &Run<'_>| {
+        let card = run.card(
+            parent_card.as_ref(),
+            &data.sets,
+            &data.licence,
+            &partial(out),
+            scores,
+        );
+        save(tensors, &card, &partial(out), true).map(|_| ())
+    };
+    let (epochs, steps) = run.epochs(
+        &mut parameters,
+        &batches,
+        &validation,
+        out,
+        &mut keep,
+        report,
+    )?;
     let (best, scores) = match run.best.take() {
         Some((tensors, scores)) => (tensors, scores),
         None => (
@@ -157,29 +174,36 @@ pub fn train(
             Validation::default(),
         ),
     };
-    let name = out
+    let card = run.card(
+        parent_card.as_ref(),
+        &data.sets,
+        &data.licence,
+        out,
+        &scores,
+    );
+    let card = save(
+        &best,
+        &Card {
+            epochs,
+            steps,
+            ..card
+        },
+        out,
+        replace,
+    )?;
+    // What a stopped training would have left is not needed any more.
+    let _ = std::fs::remove_dir_all(partial(out));
+    Ok(card)
+}
+
+/// Where the best net so far lies while the training runs, for the case that it is stopped.
+pub fn partial(out: &Path) -> PathBuf {
+    let mut name = out
         .file_name()
-        .map_or_else(String::new, |n| n.to_string_lossy().into_owned());
-    let card = Card {
-        name,
-        channels: channels.clone(),
-        parent: parent_card.map(|card| format!("{} {}", card.name, card.weights_digest)),
-        seed: config.seed,
-        epochs,
-        steps,
-        date: today(),
-        licence: data.licence,
-        training: recipe(config, &run.device_name()),
-        scores: [
-            ("validation_loss".to_owned(), scores.validation_loss),
-            ("peak_pixel_f1".to_owned(), scores.peak_f1),
-            ("artifact_iou".to_owned(), scores.artifact_iou),
-        ]
-        .into(),
-        sets: data.sets,
-        ..Card::default()
-    };
-    save(&best, &card, out, replace)
+        .map(std::ffi::OsStr::to_os_string)
+        .unwrap_or_default();
+    name.push(".partial");
+    out.with_file_name(name)
 }
 
 fn recipe(config: &TrainConfig, device: &str) -> std::collections::BTreeMap<String, toml::Value> {
@@ -364,6 +388,10 @@ impl Judged {
     }
 }
 
+/// Puts the best net so far on disk.
+type Keep<'a> =
+    dyn FnMut(&HashMap<String, Tensor>, &Validation, &Run<'_>) -> Result<(), Error> + 'a;
+
 /// The best tensors so far and what they scored.
 type Best = (HashMap<String, Tensor>, Validation);
 
@@ -384,6 +412,38 @@ impl Run<'_> {
         }
     }
 
+    fn card(
+        &self,
+        parent: Option<&Card>,
+        sets: &[SetNote],
+        licence: &str,
+        out: &Path,
+        scores: &Validation,
+    ) -> Card {
+        let score = |name: &str, value: f64| (name.to_owned(), value);
+        Card {
+            name: out
+                .file_name()
+                .map_or_else(String::new, |n| n.to_string_lossy().into_owned()),
+            channels: self.channels.to_vec(),
+            parent: parent.map(|card| format!("{} {}", card.name, card.weights_digest)),
+            seed: self.config.seed,
+            epochs: scores.epoch,
+            steps: scores.step,
+            date: today(),
+            licence: licence.to_owned(),
+            training: recipe(self.config, &self.device_name()),
+            scores: [
+                score("validation_loss", scores.validation_loss),
+                score("peak_pixel_f1", scores.peak_f1),
+                score("artifact_iou", scores.artifact_iou),
+            ]
+            .into(),
+            sets: sets.to_vec(),
+            ..Card::default()
+        }
+    }
+
     /// How much of the budget is used, 0 to 1.
     fn progress(&self, steps: usize) -> f64 {
         let by_steps =
@@ -400,6 +460,7 @@ impl Run<'_> {
         batches: &Receiver<Result<Batch, String>>,
         validation: &[Judged],
         out: &Path,
+        keep: &mut Keep<'_>,
         report: &mut dyn FnMut(&Validation),
     ) -> Result<(usize, usize), Error> {
         let said = |error: candle_core::Error| {
@@ -455,7 +516,9 @@ impl Run<'_> {
                 seen.validation_loss
             };
             if plateau.look(judged, self.config) {
-                self.best = Some((tensors_of(parameters).map_err(said)?, seen));
+                let tensors = tensors_of(parameters).map_err(said)?;
+                keep(&tensors, &seen, self)?;
+                self.best = Some((tensors, seen));
             }
             report(&seen);
         }

@@ -140,9 +140,7 @@ impl Session {
                 self.read_only = Some(reason);
             }
         }
-        let first = wanted
-            .unwrap_or(0)
-            .min(self.rows.len().saturating_sub(1));
+        let first = wanted.unwrap_or(0).min(self.rows.len().saturating_sub(1));
         self.select(first);
     }
 
@@ -194,7 +192,11 @@ impl Session {
         let count = self.rows.len();
         let next = (1..=count)
             .map(|step| (self.selected + step) % count)
-            .find(|&i| self.rows.get(i).is_some_and(|row| row.review != Review::Confirmed));
+            .find(|&i| {
+                self.rows
+                    .get(i)
+                    .is_some_and(|row| row.review != Review::Confirmed)
+            });
         if let Some(number) = next {
             self.go_to(number);
         }
@@ -253,11 +255,7 @@ impl Session {
         }
     }
 
-    pub(super) fn labels_arrived(
-        &mut self,
-        key: FrameKey,
-        result: Result<LoadedLabels, String>,
-    ) {
+    pub(super) fn labels_arrived(&mut self, key: FrameKey, result: Result<LoadedLabels, String>) {
         if self.pending.key == Some(key) {
             self.pending.labels = Some(result);
             self.show_if_complete();
@@ -270,8 +268,7 @@ impl Session {
             return;
         }
         let pending = std::mem::take(&mut self.pending);
-        let (Some(key), Some(loaded), Some(labels)) =
-            (pending.key, pending.frame, pending.labels)
+        let (Some(key), Some(loaded), Some(labels)) = (pending.key, pending.frame, pending.labels)
         else {
             return;
         };

@@ -10,8 +10,8 @@ use super::{Session, SheetChange};
 use crate::domain::brush::{self, Paint};
 use crate::domain::components;
 use crate::domain::grid::{Grid, Pixel, PixelRect};
+use crate::domain::grow;
 use crate::domain::labels::{Class, Edit, Review, Sheet};
-use crate::domain::labels_rule;
 
 /// How many sheet changes are kept for textures that lag behind.
 const CHANGES_KEPT: usize = 64;
@@ -26,7 +26,9 @@ impl Session {
             return Err(reason.clone());
         }
         if shown.key.number != self.selected || self.pending.is_waiting() {
-            return Err("The selected frame is still being read; paint when it is shown.".to_owned());
+            return Err(
+                "The selected frame is still being read; paint when it is shown.".to_owned(),
+            );
         }
         Ok(shown)
     }
@@ -257,9 +259,7 @@ impl Session {
 
     fn fill(&mut self, at: Pixel, class: Class) {
         let name = format!("fill {}", class.name());
-        self.change(&name, None, |sheet, bad| {
-            brush::fill(sheet, bad, at, class)
-        });
+        self.change(&name, None, |sheet, bad| brush::fill(sheet, bad, at, class));
     }
 
     fn pick(&mut self, at: Pixel) {
@@ -279,7 +279,7 @@ impl Session {
         let protect = self.protect;
         let mut found = true;
         self.change("peak-grow", None, |sheet, _| {
-            let grown = labels_rule::grow_peak(&frame, at);
+            let grown = grow::grow_peak(&frame, at);
             found = grown.is_some();
             grown.map_or(PixelRect::new(0, 0, 0, 0), |grown| {
                 grown.paint(sheet, protect)
@@ -293,7 +293,9 @@ impl Session {
     /// Takes the prediction over, except where a person has painted.
     pub(super) fn accept(&mut self, what: Accept) {
         let Some(predicted) = self.shown_prediction().cloned() else {
-            return self.notice("There is no prediction of this frame yet; switch prediction on and wait for it.");
+            return self.notice(
+                "There is no prediction of this frame yet; switch prediction on and wait for it.",
+            );
         };
         let Some(net) = self.net.clone() else { return };
         let by_hand = self.shown.as_ref().map(painted_by_hand);
@@ -386,9 +388,7 @@ fn copy_cell(sheet: &mut Sheet, classes: &Sheet, bad: &Grid<u16>, x: usize, y: u
     let valid = bad
         .get(x, y)
         .is_some_and(|bits| bits & crate::domain::frame::bad::NOT_VALID == 0);
-    if valid
-        && let (Some(cell), Some(&class)) = (sheet.get_mut(x, y), classes.get(x, y))
-    {
+    if valid && let (Some(cell), Some(&class)) = (sheet.get_mut(x, y), classes.get(x, y)) {
         *cell = class;
     }
 }

@@ -168,8 +168,7 @@ impl Session {
     }
 
     pub(super) fn ask_calibration(&mut self) {
-        let (Some(calibrant), Some(shown), Some(open)) =
-            (self.calibrant, &self.shown, &self.run)
+        let (Some(calibrant), Some(shown), Some(open)) = (self.calibrant, &self.shown, &self.run)
         else {
             return;
         };

@@ -15,7 +15,13 @@ use crate::io::{self, OpenOptions};
 use crate::session::command::RunRequest;
 use crate::session::job::{Calibration, FrameKey, LoadedFrame, Report};
 
-type CalibrateWork = (FrameKey, Calibrant, Arc<Frame>, Arc<RunInfo>, Option<Arc<Sheet>>);
+type CalibrateWork = (
+    FrameKey,
+    Calibrant,
+    Arc<Frame>,
+    Arc<RunInfo>,
+    Option<Arc<Sheet>>,
+);
 
 #[derive(Default)]
 pub struct Wanted {
@@ -159,9 +165,8 @@ fn calibrate(
         return Err("The rings need a beam centre; give --beam-center-px X,Y.".to_owned());
     };
     let artifact = classes.map(|sheet| sheet.map(|class| *class == Class::Artifact.code()));
-    let points = |profile: &radial::Profile| {
-        profile.points().map(|(r, v)| [r, v]).collect::<Vec<_>>()
-    };
+    let points =
+        |profile: &radial::Profile| profile.points().map(|(r, v)| [r, v]).collect::<Vec<_>>();
     let whole = radial::profile(frame, [center_x, center_y], None);
     let without = radial::profile(frame, [center_x, center_y], artifact.as_ref());
     Ok(Calibration {

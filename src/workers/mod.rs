@@ -90,7 +90,10 @@ pub struct Workers {
 
 impl Workers {
     /// Starts the threads; `wake` is called after every report, from any thread.
-    pub fn start(options: Options, wake: impl Fn() + Send + Sync + 'static) -> Result<Self, String> {
+    pub fn start(
+        options: Options,
+        wake: impl Fn() + Send + Sync + 'static,
+    ) -> Result<Self, String> {
         let (sender, reports) = mpsc::channel();
         let shared = Arc::new(Shared {
             run: RwLock::new(None),
@@ -98,7 +101,9 @@ impl Workers {
             reports: Mutex::new(sender),
             wake: Box::new(wake),
         });
-        let failed = |e: std::io::Error| format!("The worker threads could not be started ({e}); close other programs.");
+        let failed = |e: std::io::Error| {
+            format!("The worker threads could not be started ({e}); close other programs.")
+        };
         let files = files::start(shared.clone()).map_err(failed)?;
         let predict = predict::start(shared.clone(), options.clone()).map_err(failed)?;
         let (project, project_thread) =
@@ -185,7 +190,8 @@ impl Workers {
     fn tell_project(&self, task: project::Task) {
         if self.project.send(task).is_err() {
             self.shared.report(Report::StoreFailed(
-                "The label database is closed; restart the program, what was saved is safe.".to_owned(),
+                "The label database is closed; restart the program, what was saved is safe."
+                    .to_owned(),
             ));
         }
     }

@@ -131,7 +131,11 @@ fn predict(net: &Net, frame: &Frame) -> Result<Predicted, String> {
     let net_ms = start.elapsed().as_secs_f32() * 1e3;
     let peaks = peaks::measure_peaks(frame, &prediction.classes);
     let (mut valid, mut artifact, mut doubtful, mut doubt) = (0_u64, 0_u64, 0_u64, 0.0_f64);
-    let probabilities = prediction.peak.cells().iter().zip(prediction.artifact.cells());
+    let probabilities = prediction
+        .peak
+        .cells()
+        .iter()
+        .zip(prediction.artifact.cells());
     let cells = frame.bad.cells().iter().zip(prediction.classes.cells());
     for ((bits, class), (peak, ring)) in cells.zip(probabilities) {
         if bits & bad::NOT_VALID != 0 {

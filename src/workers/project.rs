@@ -236,7 +236,8 @@ impl Keeper {
         loop {
             let curator = self.curator.clone();
             let Some(open) = self.opened(key) else { return };
-            let result = ensure_database(open, &curator).and_then(|(project, run)| act(project, run));
+            let result =
+                ensure_database(open, &curator).and_then(|(project, run)| act(project, run));
             let Err(error) = result else {
                 if counted {
                     self.shared.report(Report::Stored);
@@ -283,7 +284,8 @@ impl Keeper {
     }
 
     fn export(&mut self, out: PathBuf, format: &str) -> Result<String, String> {
-        let none = "There are no labels to export yet; paint or accept some and confirm the frames.";
+        let none =
+            "There are no labels to export yet; paint or accept some and confirm the frames.";
         let open = self.open.as_mut().ok_or_else(|| none.to_owned())?;
         let (project, _) = open.database.as_mut().ok_or_else(|| none.to_owned())?;
         let summary = export::export(project, &out, format, Which::Reviewed, true, &mut |_, _| {})

@@ -27,7 +27,11 @@ impl Trainer {
     }
 
     pub fn start(&self, request: TrainRequest) {
-        let (shared, project, slot) = (self.shared.clone(), self.project.clone(), self.child.clone());
+        let (shared, project, slot) = (
+            self.shared.clone(),
+            self.project.clone(),
+            self.child.clone(),
+        );
         let spawned = std::thread::Builder::new()
             .name("training".to_owned())
             .spawn(move || {
@@ -55,15 +59,24 @@ fn run(
     slot: &Mutex<Option<Child>>,
     request: &TrainRequest,
 ) -> Result<PathBuf, String> {
-    let folder = tempfile::tempdir()
-        .map_err(|e| format!("No temporary folder for the training set ({e}); make room on the disk."))?;
+    let folder = tempfile::tempdir().map_err(|e| {
+        format!("No temporary folder for the training set ({e}); make room on the disk.")
+    })?;
     let set = folder.path().join("set.h5");
     freeze(project, &set)?;
-    let program = std::env::current_exe()
-        .map_err(|e| format!("This program cannot find itself to train ({e}); train with `peaknet train`."))?;
+    let program = std::env::current_exe().map_err(|e| {
+        format!("This program cannot find itself to train ({e}); train with `peaknet train`.")
+    })?;
     // A bare name goes where the user's own nets lie.
-    let is_bare = request.out.parent().is_some_and(|parent| parent.as_os_str().is_empty());
-    let out = if is_bare { catalog::own_folder().join(&request.out) } else { request.out.clone() };
+    let is_bare = request
+        .out
+        .parent()
+        .is_some_and(|parent| parent.as_os_str().is_empty());
+    let out = if is_bare {
+        catalog::own_folder().join(&request.out)
+    } else {
+        request.out.clone()
+    };
     let mut command = Command::new(program);
     command
         .arg("train")
@@ -107,7 +120,10 @@ fn run(
             .lines()
             .rev()
             .find(|line| !line.trim().is_empty())
-            .map_or_else(|| "The training was stopped; no new net was made.".to_owned(), str::to_owned)),
+            .map_or_else(
+                || "The training was stopped; no new net was made.".to_owned(),
+                str::to_owned,
+            )),
     }
 }
 

@@ -80,7 +80,10 @@ impl Artifacts {
             "rings" => Self::rings(),
             "jet" => Self::jet(),
             "all" => Self::all(),
-            "powder" => Self { powder: 1.0, ..none },
+            "powder" => Self {
+                powder: 1.0,
+                ..none
+            },
             "ice" => Self { ice: 1.0, ..none },
             "lipid" => Self { lipid: 1.0, ..none },
             "salt" => Self { salt: 1.0, ..none },
@@ -147,7 +150,13 @@ pub fn artifacts(recipe: &Artifacts, scene: &Scene<'_>, rng: &mut Pcg64Mcg) -> G
         let amplitude = strength(rng);
         let rough = rng.random_range(0.0..2.0_f32);
         let sigma = rng.random_range(0.8..4.0_f32);
-        for (d, height) in [(3.90, 1.0), (3.67, 0.7), (3.44, 0.6), (2.67, 0.3), (2.25, 0.35)] {
+        for (d, height) in [
+            (3.90, 1.0),
+            (3.67, 0.7),
+            (3.44, 0.6),
+            (2.67, 0.3),
+            (2.25, 0.35),
+        ] {
             if let Some(radius) = scene.radius_of_d(d) {
                 let mut ring = Ring::plain(radius, sigma, amplitude * height);
                 ring.rough = rough;
@@ -158,7 +167,11 @@ pub fn artifacts(recipe: &Artifacts, scene: &Scene<'_>, rng: &mut Pcg64Mcg) -> G
     }
     if chance(rng, recipe.lipid) {
         let amplitude = strength(rng);
-        let mut ring = Ring::plain(scene.some_radius(rng), rng.random_range(1.5..6.0), amplitude);
+        let mut ring = Ring::plain(
+            scene.some_radius(rng),
+            rng.random_range(1.5..6.0),
+            amplitude,
+        );
         ring.rough = rng.random_range(0.0..0.3);
         ring.grain_px = 60.0;
         ring.draw(&mut out, scene, rng);
@@ -212,7 +225,10 @@ impl Ring {
         ring.grain_px = Spread::new(1.0, 60.0).draw_log(rng);
         if chance(rng, 0.3) {
             let reach = (radius * 0.12) as f32;
-            ring.offset = [rng.random_range(-1.0..1.0) * reach, rng.random_range(-1.0..1.0) * reach];
+            ring.offset = [
+                rng.random_range(-1.0..1.0) * reach,
+                rng.random_range(-1.0..1.0) * reach,
+            ];
         }
         if chance(rng, 0.45) {
             ring.arc = Some([rng.random_range(0.04..0.6), rng.random_range(0.0..TAU)]);
@@ -228,7 +244,9 @@ impl Ring {
     fn texture(&self, rng: &mut Pcg64Mcg) -> Vec<f32> {
         let length = ((self.radius * f64::from(TAU)) as usize).clamp(64, 16_384);
         let px = self.radius * f64::from(TAU) / length as f64;
-        let fine = smooth_noise(rng, length, self.grain_px / px);
+        // Grains are about as long as the ring is wide: finer ones would look like needles.
+        let grain_px = self.grain_px.max(1.2 * f64::from(self.sigma));
+        let fine = smooth_noise(rng, length, grain_px / px);
         let coarse = smooth_noise(rng, length, length as f64 / 6.0);
         let rough = self.rough;
         fine.iter()
@@ -254,7 +272,11 @@ impl Ring {
         let entries = texture.len() as f32;
         let shift = self.offset[0].abs() + self.offset[1].abs();
         for y in 0..out.height() {
-            let (us, vs, rs) = (scene.plane.u.row(y), scene.plane.v.row(y), scene.plane.r.row(y));
+            let (us, vs, rs) = (
+                scene.plane.u.row(y),
+                scene.plane.v.row(y),
+                scene.plane.r.row(y),
+            );
             for (x, cell) in out.row_mut(y).iter_mut().enumerate() {
                 // NaN in gaps compares false.
                 let near = (rs[x] - radius).abs() < reach + shift;
@@ -307,7 +329,9 @@ fn add_spot(out: &mut Grid<f32>, scene: &Scene<'_>, spot: &Spot) {
     };
     let width = stamp.rect.width();
     for (index, photons) in stamp.photons.iter().enumerate() {
-        if let Some(cell) = out.get_mut(stamp.rect.x0 + index % width, stamp.rect.y0 + index / width) {
+        if let Some(cell) =
+            out.get_mut(stamp.rect.x0 + index % width, stamp.rect.y0 + index / width)
+        {
             *cell += photons;
         }
     }
@@ -345,13 +369,26 @@ fn powder(out: &mut Grid<f32>, scene: &Scene<'_>, amplitude: f32, rng: &mut Pcg6
     let first = scene.some_radius(rng);
     let sigma = rng.random_range(0.7..3.2_f32);
     let spotted = chance(rng, 0.5);
-    let rough = if spotted { rng.random_range(0.5..2.6) } else { rng.random_range(0.0..0.2_f32) };
-    let grain = if spotted { rng.random_range(1.0..5.0) } else { 40.0 };
+    let rough = if spotted {
+        rng.random_range(0.5..2.6)
+    } else {
+        rng.random_range(0.0..0.2_f32)
+    };
+    let grain = if spotted {
+        rng.random_range(1.0..5.0)
+    } else {
+        40.0
+    };
     let kind = rng.random_range(0..3_u32);
     let start = rng.random_range(0..3_u32);
     let radii: Vec<f64> = match kind {
-        0 => (1..=14).map(|n| first * f64::from(n) / f64::from(1 + start * 2)).collect(),
-        1 => FCC.iter().map(|s| first * (s / 3.0).sqrt() * 0.75).collect(),
+        0 => (1..=14)
+            .map(|n| first * f64::from(n) / f64::from(1 + start * 2))
+            .collect(),
+        1 => FCC
+            .iter()
+            .map(|s| first * (s / 3.0).sqrt() * 0.75)
+            .collect(),
         _ => SIMPLE.iter().map(|s| first * s.sqrt() * 0.7).collect(),
     };
     for radius in radii {
@@ -377,8 +414,19 @@ fn jet(out: &mut Grid<f32>, scene: &Scene<'_>, amplitude: f32, rng: &mut Pcg64Mc
         let width = rng.random_range(0.8..4.0_f32);
         let opening = rng.random_range(0.0..0.03_f32);
         let reach = (scene.radius_px[1] as f32) * rng.random_range(0.15..0.8);
-        let sides = [1.0, if chance(rng, 0.7) { rng.random_range(0.2..1.0_f32) } else { 0.0 }];
-        let fringe = if chance(rng, 0.4) { rng.random_range(0.2..0.9_f32) } else { 0.0 };
+        let sides = [
+            1.0,
+            if chance(rng, 0.7) {
+                rng.random_range(0.2..1.0_f32)
+            } else {
+                0.0
+            },
+        ];
+        let fringe = if chance(rng, 0.4) {
+            rng.random_range(0.2..0.9_f32)
+        } else {
+            0.0
+        };
         let period = rng.random_range(6.0..40.0_f32);
         // Fringes by a table, so that no sine is taken per pixel.
         let texture: Vec<f32> = smooth_noise(rng, 4096, f64::from(period))
@@ -398,7 +446,10 @@ fn jet(out: &mut Grid<f32>, scene: &Scene<'_>, amplitude: f32, rng: &mut Pcg64Mc
                 }
                 let side = sides[usize::from(along < 0.0)];
                 let t = across / sigma;
-                let table = texture.get(along.abs() as usize % 4096).copied().unwrap_or(1.0);
+                let table = texture
+                    .get(along.abs() as usize % 4096)
+                    .copied()
+                    .unwrap_or(1.0);
                 let fall = exp_fast(-along.abs() / reach * 3.0);
                 *cell += amplitude * side * fall * table * exp_fast(-t * t / 2.0) * width / sigma;
             }
@@ -411,14 +462,20 @@ fn salt(out: &mut Grid<f32>, scene: &Scene<'_>, amplitude: f32, rng: &mut Pcg64M
     let (width, height) = (out.width() as f64, out.height() as f64);
     let (x, y) = (rng.random::<f64>() * width, rng.random::<f64>() * height);
     let Some(tile) = scene.tiles.iter().find(|tile| {
-        tile.rect.contains(crate::domain::grid::Pixel { x: x as usize, y: y as usize })
+        tile.rect.contains(crate::domain::grid::Pixel {
+            x: x as usize,
+            y: y as usize,
+        })
     }) else {
         return;
     };
     let [u, v] = tile.plane_from_slab(x, y);
     let size = rng.random_range(2.2..6.0_f32);
     for _ in 0..rng.random_range(2..=5_u32) {
-        let sigma = [size * rng.random_range(0.5..1.2), size * rng.random_range(0.5..1.2)];
+        let sigma = [
+            size * rng.random_range(0.5..1.2),
+            size * rng.random_range(0.5..1.2),
+        ];
         let (sin, cos) = sin_cos(rng.random::<f64>() * f64::from(TAU));
         let away = f64::from(size) * 1.3;
         add_spot(
@@ -427,7 +484,11 @@ fn salt(out: &mut Grid<f32>, scene: &Scene<'_>, amplitude: f32, rng: &mut Pcg64M
             &Spot {
                 u: u + away * super::chance::normal(rng),
                 v: v + away * super::chance::normal(rng),
-                total: amplitude * TAU * sigma[0] * sigma[1] * exp(-rng.random::<f64>() * 2.0) as f32,
+                total: amplitude
+                    * TAU
+                    * sigma[0]
+                    * sigma[1]
+                    * exp(-rng.random::<f64>() * 2.0) as f32,
                 sigma,
                 axis: [cos as f32, sin as f32],
                 profile: Profile::Gauss,

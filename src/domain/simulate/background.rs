@@ -44,8 +44,20 @@ pub fn scatter(
     rng: &mut Pcg64Mcg,
 ) -> (Grid<f32>, Grid<f32>) {
     let (width, height) = (plane.r.width(), plane.r.height());
-    let farthest = plane.r.cells().iter().copied().filter(|r| r.is_finite()).fold(1.0, f32::max);
-    let profile = radial_profile(scatter, f64::from(farthest), wavelength_angstrom, distance_px, rng);
+    let farthest = plane
+        .r
+        .cells()
+        .iter()
+        .copied()
+        .filter(|r| r.is_finite())
+        .fold(1.0, f32::max);
+    let profile = radial_profile(
+        scatter,
+        f64::from(farthest),
+        wavelength_angstrom,
+        distance_px,
+        rng,
+    );
     let level = scatter.photons.draw_log(rng) as f32;
     let slope = scatter.slope.draw(rng) as f32;
     let (sin, cos) = sin_cos(rng.random::<f64>() * std::f64::consts::TAU);
@@ -92,7 +104,8 @@ fn radial_profile(
     let air_power = 1.0 + 1.5 * rng.random::<f64>();
     let solvent = scatter.solvent.draw(rng);
     // Water at 3.2 angstrom, lipid chains at 4.5, oils and greases between; broad, so nobody masks them.
-    let d = [3.2, 3.3, 4.5, 4.9, 6.5][rng.random_range(0..5_usize)] * (0.95 + 0.1 * rng.random::<f64>());
+    let d = [3.2, 3.3, 4.5, 4.9, 6.5][rng.random_range(0..5_usize)]
+        * (0.95 + 0.1 * rng.random::<f64>());
     let width = 0.11 + 0.13 * rng.random::<f64>();
     let second = if chance(rng, 0.3) { 0.4 } else { 0.0 };
     let slow = 0.25 + 0.6 * rng.random::<f64>();
@@ -108,8 +121,15 @@ fn radial_profile(
             };
             let fall = exp(-q * slow * 1.5);
             let ratio = r / air_radius;
-            let air = air / (1.0 + if ratio > 0.0 { ratio * ratio * (1.0 + ratio * (air_power - 1.0)) } else { 0.0 });
-            let total = fall * (0.6 + solvent * (ring(d, width) + second * ring(d * 0.65, width))) + air;
+            let air = air
+                / (1.0
+                    + if ratio > 0.0 {
+                        ratio * ratio * (1.0 + ratio * (air_power - 1.0))
+                    } else {
+                        0.0
+                    });
+            let total =
+                fall * (0.6 + solvent * (ring(d, width) + second * ring(d * 0.65, width))) + air;
             (total * cos.powi(3)) as f32
         })
         .collect()
@@ -158,7 +178,9 @@ impl Mottle {
 fn shadows(scatter: &Scatter, plane: &Plane, rng: &mut Pcg64Mcg) -> Grid<f32> {
     let (width, height) = (plane.r.width(), plane.r.height());
     let mut light = Grid::filled(width, height, 1.0_f32);
-    let soft_edge = |distance: f32, softness: f32| 1.0 / (1.0 + exp_fast((distance / softness).clamp(-60.0, 60.0)));
+    let soft_edge = |distance: f32, softness: f32| {
+        1.0 / (1.0 + exp_fast((distance / softness).clamp(-60.0, 60.0)))
+    };
     if chance(rng, scatter.shadow) {
         let through = rng.random_range(0.02..0.8_f32);
         let softness = rng.random_range(0.4..12.0_f32);
@@ -184,7 +206,11 @@ fn shadows(scatter: &Scatter, plane: &Plane, rng: &mut Pcg64Mcg) -> Grid<f32> {
     let radius = scatter.beamstop_px.draw(rng) as f32;
     if radius > 0.5 {
         let square = chance(rng, 0.25);
-        let through = if chance(rng, 0.3) { rng.random_range(0.0..0.1_f32) } else { 0.0 };
+        let through = if chance(rng, 0.3) {
+            rng.random_range(0.0..0.1_f32)
+        } else {
+            0.0
+        };
         let edge = rng.random_range(0.3..2.5_f32);
         let (sin, cos) = sin_cos(rng.random::<f64>() * std::f64::consts::TAU);
         let (sin, cos) = (sin as f32, cos as f32);
@@ -204,7 +230,8 @@ fn shadows(scatter: &Scatter, plane: &Plane, rng: &mut Pcg64Mcg) -> Grid<f32> {
                     *out *= through + (1.0 - through) * (1.0 - soft_edge(outside, edge));
                 }
                 if holder && along > 0.0 && across < thick + 8.0 * edge {
-                    *out *= arm_through + (1.0 - arm_through) * (1.0 - soft_edge(across - thick, edge));
+                    *out *=
+                        arm_through + (1.0 - arm_through) * (1.0 - soft_edge(across - thick, edge));
                 }
             }
         }

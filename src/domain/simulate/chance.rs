@@ -71,7 +71,9 @@ pub fn poisson(rng: &mut Pcg64Mcg, mean: f32) -> f32 {
         return k;
     }
     let z: f32 = rng.sample(StandardNormal);
-    (mean + mean.sqrt() * z + (z * z - 1.0) / 6.0).round().max(0.0)
+    (mean + mean.sqrt() * z + (z * z - 1.0) / 6.0)
+        .round()
+        .max(0.0)
 }
 
 /// e^x, relative error below 1e-12 for |x| < 700; 0 below.
@@ -198,10 +200,16 @@ mod tests {
         for i in -400..400 {
             let x = f64::from(i) * 0.05;
             assert!((exp(x) / x.exp() - 1.0).abs() < 1e-9, "{x}");
-            assert!((f64::from(exp_fast(x as f32)) / f64::from(x as f32).exp() - 1.0).abs() < 2e-6, "{x}");
+            assert!(
+                (f64::from(exp_fast(x as f32)) / f64::from(x as f32).exp() - 1.0).abs() < 2e-6,
+                "{x}"
+            );
             assert!((ln(x.exp()) - x).abs() < 1e-8, "{x}");
             let (s, c) = sin_cos(x);
-            assert!((s - x.sin()).abs() < 1e-9 && (c - x.cos()).abs() < 1e-9, "{x}");
+            assert!(
+                (s - x.sin()).abs() < 1e-9 && (c - x.cos()).abs() < 1e-9,
+                "{x}"
+            );
             let expected = x.sin().atan2(x.cos()).rem_euclid(TAU);
             assert!((azimuth(s, c) - expected).abs() < 2e-5, "{x}");
         }
@@ -211,11 +219,16 @@ mod tests {
     fn poisson_has_mean_and_variance() {
         let mut rng = Pcg64Mcg::seed_from_u64(5);
         for mean in [0.02_f32, 0.7, 5.0, 13.9, 14.1, 60.0, 3000.0] {
-            let draws: Vec<f64> = (0..40_000).map(|_| f64::from(poisson(&mut rng, mean))).collect();
+            let draws: Vec<f64> = (0..40_000)
+                .map(|_| f64::from(poisson(&mut rng, mean)))
+                .collect();
             let average = draws.iter().sum::<f64>() / 4e4;
             let variance = draws.iter().map(|d| (d - average).powi(2)).sum::<f64>() / 4e4;
             let m = f64::from(mean);
-            assert!((average - m).abs() < 5.0 * (m / 4e4).sqrt(), "{mean} {average}");
+            assert!(
+                (average - m).abs() < 5.0 * (m / 4e4).sqrt(),
+                "{mean} {average}"
+            );
             assert!((variance / m - 1.0).abs() < 0.15, "{mean} {variance}");
         }
     }

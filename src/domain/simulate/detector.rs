@@ -428,7 +428,10 @@ fn cspad_tiles() -> (usize, usize, Vec<Tile>) {
             let turn = |v: [f64; 2]| {
                 let v = [v[0] * cos - v[1] * sin, v[0] * sin + v[1] * cos];
                 // Quadrants turn about the beam hole, 6 px off the beam.
-                (v, [v[0] * cos_q - v[1] * sin_q, v[0] * sin_q + v[1] * cos_q])
+                (
+                    v,
+                    [v[0] * cos_q - v[1] * sin_q, v[0] * sin_q + v[1] * cos_q],
+                )
             };
             for chip in 0..2_usize {
                 let x0 = quadrant * 2 * CHIP[0] + chip * CHIP[0];
@@ -455,7 +458,7 @@ fn cspad_tiles() -> (usize, usize, Vec<Tile>) {
     (8 * CHIP[0], 8 * CHIP[1], tiles)
 }
 
-/// Gaussian blur by a separable kernel; light that leaves the grid is lost.
+/// Gaussian blur by a separable kernel; beyond the grid its edge is thought to go on.
 pub fn blur(grid: &mut Grid<f32>, sigma: f32) {
     let reach = ((3.0 * sigma).ceil() as usize).max(1);
     // The kernel is a Gaussian integrated over pixels, here by ten samples a pixel.
@@ -472,10 +475,16 @@ pub fn blur(grid: &mut Grid<f32>, sigma: f32) {
     let sum: f32 = kernel.iter().sum();
     kernel.iter_mut().for_each(|k| *k /= sum);
     let (width, height) = (grid.width(), grid.height());
+    if width == 0 || height == 0 {
+        return;
+    }
     let mut padded = vec![0.0; width + 2 * reach];
     for y in 0..height {
         let row = grid.row_mut(y);
         padded[reach..reach + width].copy_from_slice(row);
+        let (first, last) = (padded[reach], padded[reach + width - 1]);
+        padded[..reach].fill(first);
+        padded[reach + width..].fill(last);
         row.fill(0.0);
         for (offset, k) in kernel.iter().enumerate() {
             for (out, value) in row.iter_mut().zip(&padded[offset..]) {
@@ -488,9 +497,7 @@ pub fn blur(grid: &mut Grid<f32>, sigma: f32) {
         let row = grid.row_mut(y);
         row.fill(0.0);
         for (offset, k) in kernel.iter().enumerate() {
-            let Some(source) = (y + offset).checked_sub(reach) else {
-                continue;
-            };
+            let source = (y + offset).saturating_sub(reach).min(height - 1);
             for (out, value) in row.iter_mut().zip(old.row(source)) {
                 *out += k * value;
             }

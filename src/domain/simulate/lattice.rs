@@ -95,9 +95,21 @@ fn random_lattice(edges: Spread, rng: &mut Pcg64Mcg) -> ([Vector; 3], f64) {
     let norm = q.iter().map(|v| v * v).sum::<f64>().sqrt().max(1e-12);
     let [w, x, y, z] = q.map(|v| v / norm);
     let rotation = [
-        [1.0 - 2.0 * (y * y + z * z), 2.0 * (x * y - w * z), 2.0 * (x * z + w * y)],
-        [2.0 * (x * y + w * z), 1.0 - 2.0 * (x * x + z * z), 2.0 * (y * z - w * x)],
-        [2.0 * (x * z - w * y), 2.0 * (y * z + w * x), 1.0 - 2.0 * (x * x + y * y)],
+        [
+            1.0 - 2.0 * (y * y + z * z),
+            2.0 * (x * y - w * z),
+            2.0 * (x * z + w * y),
+        ],
+        [
+            2.0 * (x * y + w * z),
+            1.0 - 2.0 * (x * x + z * z),
+            2.0 * (y * z - w * x),
+        ],
+        [
+            2.0 * (x * z - w * y),
+            2.0 * (y * z + w * x),
+            1.0 - 2.0 * (x * x + y * y),
+        ],
     ];
     let [a, b, c] = real.map(|edge| rotation.map(|row| dot(row, edge)));
     let volume = dot(a, cross(b, c)).abs().max(1e-9);
@@ -109,7 +121,8 @@ fn random_lattice(edges: Spread, rng: &mut Pcg64Mcg) -> ([Vector; 3], f64) {
 ///
 /// For each h, k the line along l meets the Ewald sphere in at most two points; only the l next to them are tried.
 /// A reflection's excitation error s gives its partiality exp(-s^2 / 2 sigma^2), where sigma follows from the number
-/// of spots that is asked for. Intensities are exponentially distributed (Wilson) and fall off as exp(-B q^2 / 2).
+/// of spots that is asked for. Intensities are exponentially distributed (Wilson) and fall off as exp(-B q^2 / 2) from
+/// the lowest resolution in view.
 pub fn reflections(crystals: &Crystals, view: &View, rng: &mut Pcg64Mcg) -> Vec<Reflection> {
     let ([a, b, c], volume) = random_lattice(crystals.cell_angstrom, rng);
     let wave = 1.0 / view.wavelength_angstrom;
@@ -139,8 +152,7 @@ pub fn reflections(crystals: &Crystals, view: &View, rng: &mut Pcg64Mcg) -> Vec<
     let mut found = Vec::new();
     for h in -h_max..=h_max {
         for k in -k_max..=k_max {
-            let p: Vector =
-                std::array::from_fn(|i| f64::from(h) * a[i] + f64::from(k) * b[i]);
+            let p: Vector = std::array::from_fn(|i| f64::from(h) * a[i] + f64::from(k) * b[i]);
             // |s0 + p + l c|^2 = |s0|^2 with s0 = (0, 0, wave), as cc l^2 + 2 m l + n = 0.
             let m = dot(p, c) + wave * c[2];
             let n = dot(p, p) + 2.0 * wave * p[2];
@@ -178,7 +190,8 @@ pub fn reflections(crystals: &Crystals, view: &View, rng: &mut Pcg64Mcg) -> Vec<
                         continue;
                     }
                     let partiality = exp(-error * error / (2.0 * sigma * sigma));
-                    let intensity = exponential(rng) * exp(-b_factor * qq / 2.0) * partiality;
+                    let intensity =
+                        exponential(rng) * exp(-b_factor * (qq - q_min * q_min) / 2.0) * partiality;
                     found.push(Reflection {
                         hkl: [h, k, l],
                         u,

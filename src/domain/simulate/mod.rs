@@ -86,7 +86,10 @@ pub fn simulate(recipe: &Recipe, seed: u64, number: usize) -> Simulated {
     };
     let mut ring = artifacts::artifacts(&recipe.artifacts, &scene, rng);
     for cells in [expected.cells_mut(), ring.cells_mut()] {
-        cells.iter_mut().zip(light.cells()).for_each(|(value, light)| *value *= light);
+        cells
+            .iter_mut()
+            .zip(light.cells())
+            .for_each(|(value, light)| *value *= light);
     }
     let hit = chance(rng, recipe.hit_rate);
     let stamps = if hit {
@@ -151,7 +154,10 @@ fn plane(detector: &Detector, beam: [f64; 2]) -> (Plane, [f64; 2]) {
             }
         }
     }
-    (plane, [f64::from(nearest.min(farthest)), f64::from(farthest)])
+    (
+        plane,
+        [f64::from(nearest.min(farthest)), f64::from(farthest)],
+    )
 }
 
 /// Pixels on the border of two chips are twice as large and see twice the light.
@@ -166,9 +172,17 @@ fn double_borders(detector: &Detector, light: &mut Grid<f32>) {
     let (left, top) = (tile.corner[0] as usize, tile.corner[1] as usize);
     let border = |at: usize, chip: usize| at > 0 && (at % chip == 0 || (at + 1) % chip == 0);
     for y in tile.rect.y0..tile.rect.y1 {
-        let tall = if border(y - tile.rect.y0 + top, chip_h) { 2.0 } else { 1.0 };
+        let tall = if border(y - tile.rect.y0 + top, chip_h) {
+            2.0
+        } else {
+            1.0
+        };
         for x in tile.rect.x0..tile.rect.x1 {
-            let wide = if border(x - tile.rect.x0 + left, chip_w) { 2.0 } else { 1.0 };
+            let wide = if border(x - tile.rect.x0 + left, chip_w) {
+                2.0
+            } else {
+                1.0
+            };
             if let Some(light) = light.get_mut(x, y) {
                 *light *= tall * wide;
             }
@@ -255,7 +269,9 @@ fn bragg(
             if total < 3.0 {
                 continue;
             }
-            let r = (reflection.u * reflection.u + reflection.v * reflection.v).sqrt().max(1e-6);
+            let r = (reflection.u * reflection.u + reflection.v * reflection.v)
+                .sqrt()
+                .max(1e-6);
             let long = (base * base + (radial * r as f32).powi(2)).sqrt().min(7.0);
             let wide = (base * base + (mosaic * r as f32).powi(2)).sqrt().min(5.0);
             let spot = Spot {
@@ -340,7 +356,11 @@ fn label(
         detector::blur(ring, detector.spread_px);
     }
     let read = detector.read_variance();
-    let mut sheet = Grid::filled(expected.width(), expected.height(), Class::Background.code());
+    let mut sheet = Grid::filled(
+        expected.width(),
+        expected.height(),
+        Class::Background.code(),
+    );
     let parts = ring.cells().iter().zip(expected.cells());
     for (class, (ring, background)) in sheet.cells_mut().iter_mut().zip(parts) {
         if *ring > 0.0 {
@@ -419,18 +439,22 @@ fn geometry(recipe: &Recipe) -> Geometry {
             beam_v - tile.corner[1] + tile.rect.y0 as f64,
         ]
     });
-    let panels = detector.tiles.iter().enumerate().map(|(index, tile)| Panel {
-        name: format!("p{index}"),
-        rect: tile.rect,
-        // Seen along the beam x runs right and y down, both against the lab axes.
-        corner_m: [
-            -(tile.corner[0] - beam_u) * size,
-            -(tile.corner[1] - beam_v) * size,
-            recipe.distance_m,
-        ],
-        fast_m: [-tile.fast[0] * size, -tile.fast[1] * size, 0.0],
-        slow_m: [-tile.slow[0] * size, -tile.slow[1] * size, 0.0],
-    });
+    let panels = detector
+        .tiles
+        .iter()
+        .enumerate()
+        .map(|(index, tile)| Panel {
+            name: format!("p{index}"),
+            rect: tile.rect,
+            // Seen along the beam x runs right and y down, both against the lab axes.
+            corner_m: [
+                -(tile.corner[0] - beam_u) * size,
+                -(tile.corner[1] - beam_v) * size,
+                recipe.distance_m,
+            ],
+            fast_m: [-tile.fast[0] * size, -tile.fast[1] * size, 0.0],
+            slow_m: [-tile.slow[0] * size, -tile.slow[1] * size, 0.0],
+        });
     Geometry {
         wavelength_angstrom: Some(recipe.wavelength_angstrom),
         detector_distance_m: Some(recipe.distance_m),

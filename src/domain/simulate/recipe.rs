@@ -100,7 +100,7 @@ impl Recipe {
             scatter,
             artifacts: random_artifacts(rng),
             calibrant: chance(rng, 0.04).then_some(Calibrant::SilverBehenate),
-            hit_rate: 0.8,
+            hit_rate: 0.85,
             detector,
         }
     }
@@ -110,7 +110,7 @@ fn usual_crystals() -> Crystals {
     Crystals {
         most: 2,
         cell_angstrom: Spread::new(40.0, 250.0),
-        spots_per_megapixel: Spread::new(5.0, 150.0),
+        spots_per_megapixel: Spread::new(15.0, 250.0),
         typical_snr: Spread::new(6.0, 60.0),
         b_factor: Spread::new(8.0, 60.0),
         resolution_angstrom: Spread::new(1.5, 4.0),
@@ -136,7 +136,15 @@ fn usual_scatter() -> Scatter {
 /// A whole detector whose numbers differ from the named ones, and a beam centre on or beside it.
 fn random_detector(rng: &mut Pcg64Mcg) -> (Detector, [f64; 2]) {
     const NAMES: [&str; 10] = [
-        "rayonix", "rayonix", "eiger4m", "eiger4m", "jungfrau", "jungfrau", "cspad", "pilatus1m", "pilatus2m",
+        "rayonix",
+        "rayonix",
+        "eiger4m",
+        "eiger4m",
+        "jungfrau",
+        "jungfrau",
+        "cspad",
+        "pilatus1m",
+        "pilatus2m",
         "ccd",
     ];
     let name = NAMES[rng.random_range(0..NAMES.len() as u32) as usize];
@@ -145,7 +153,8 @@ fn random_detector(rng: &mut Pcg64Mcg) -> (Detector, [f64; 2]) {
         Some(detector) => detector,
         None => Detector::plain(),
     };
-    let near = |rng: &mut Pcg64Mcg, low: f64, high: f64| Spread::new(low, high).draw_log(rng) as f32;
+    let near =
+        |rng: &mut Pcg64Mcg, low: f64, high: f64| Spread::new(low, high).draw_log(rng) as f32;
     let counting = detector.spread_px == 0.0 && detector.read_noise == 0.0;
     if !counting {
         let photon = near(rng, 0.5, 2.0);
@@ -164,7 +173,10 @@ fn random_detector(rng: &mut Pcg64Mcg) -> (Detector, [f64; 2]) {
         detector.zingers_per_megapixel = Spread::new(50.0, 1500.0);
     }
     let beam = if detector.name == "cspad" {
-        [20.0 * (rng.random::<f64>() - 0.5), 20.0 * (rng.random::<f64>() - 0.5)]
+        [
+            20.0 * (rng.random::<f64>() - 0.5),
+            20.0 * (rng.random::<f64>() - 0.5),
+        ]
     } else {
         let (width, height) = (detector.width as f64, detector.height as f64);
         let part = |rng: &mut Pcg64Mcg| {
@@ -181,11 +193,17 @@ fn random_detector(rng: &mut Pcg64Mcg) -> (Detector, [f64; 2]) {
 
 /// The same electronics on other modules and gaps.
 fn generic(from: Detector, rng: &mut Pcg64Mcg) -> Detector {
-    let size = [rng.random_range(150..700_u32) as usize, rng.random_range(100..700_u32) as usize];
+    let size = [
+        rng.random_range(150..700_u32) as usize,
+        rng.random_range(100..700_u32) as usize,
+    ];
     let gap = if chance(rng, 0.3) {
         [0, 0]
     } else {
-        [rng.random_range(0..40_u32) as usize, rng.random_range(0..40_u32) as usize]
+        [
+            rng.random_range(0..40_u32) as usize,
+            rng.random_range(0..40_u32) as usize,
+        ]
     };
     let (width, height, tiles) = modules(1 + 2400 / size[0], 1 + 2400 / size[1], size, gap);
     let integers = chance(rng, 0.7);
@@ -243,6 +261,7 @@ fn random_scatter(detector: &Detector, rng: &mut Pcg64Mcg) -> Scatter {
     let counting = detector.read_noise == 0.0;
     let photons = match rng.random_range(0..10_u32) {
         0..=2 if counting => Spread::new(0.005, 0.3),
+        0..=2 if detector.name == "cspad" => Spread::new(0.05, 1.0),
         0 | 1 => Spread::new(0.05, 1.0),
         3..=6 => Spread::new(0.3, 10.0),
         2 | 7 | 8 => Spread::new(5.0, 100.0),
@@ -256,7 +275,11 @@ fn random_scatter(detector: &Detector, rng: &mut Pcg64Mcg) -> Scatter {
         slope: Spread::new(0.0, 0.8),
         mottle: Spread::new(0.0, if chance(rng, 0.3) { 0.2 } else { 0.03 }),
         shadow: 0.15,
-        beamstop_px: if chance(rng, 0.75) { Spread::new(4.0, 45.0) } else { Spread::only(0.0) },
+        beamstop_px: if chance(rng, 0.75) {
+            Spread::new(4.0, 45.0)
+        } else {
+            Spread::only(0.0)
+        },
         holder: 0.5,
     }
 }
@@ -273,10 +296,10 @@ fn random_crystals(rng: &mut Pcg64Mcg) -> Crystals {
     Crystals {
         most: 3,
         cell_angstrom: Spread::new(40.0, 250.0),
-        spots_per_megapixel: Spread::new(15.0, 900.0),
-        typical_snr: Spread::new(3.0, if chance(rng, 0.1) { 2000.0 } else { 120.0 }),
+        spots_per_megapixel: Spread::new(40.0, 1200.0),
+        typical_snr: Spread::new(4.0, if chance(rng, 0.1) { 2000.0 } else { 120.0 }),
         b_factor: Spread::new(0.0, 60.0),
-        resolution_angstrom: Spread::new(0.5, 3.5),
+        resolution_angstrom: Spread::new(0.5, 2.2),
         spot_sigma_px: Spread::new(0.35, if chance(rng, 0.25) { 2.4 } else { 1.2 }),
         radial_streak: streak(rng),
         mosaic: streak(rng),

@@ -56,7 +56,9 @@ pub fn stamp(tiles: &[Tile], spot: &Spot, blur: f32) -> Option<Stamp> {
             && y < tile.rect.y1 as f64 + EDGE;
         inside.then_some((tile, [x, y]))
     })?;
-    let sigma = spot.sigma.map(|s| (s * s + blur * blur).sqrt().clamp(0.15, 12.0));
+    let sigma = spot
+        .sigma
+        .map(|s| (s * s + blur * blur).sqrt().clamp(0.15, 12.0));
     let widest = match spot.profile {
         Profile::Gauss | Profile::Plateau => 3.6,
         Profile::Tailed | Profile::Comet => 5.0,
@@ -80,7 +82,10 @@ pub fn stamp(tiles: &[Tile], spot: &Spot, blur: f32) -> Option<Stamp> {
     } else {
         1
     };
-    let (x0, y0) = ((x - f64::from(reach)).floor(), (y - f64::from(reach)).floor());
+    let (x0, y0) = (
+        (x - f64::from(reach)).floor(),
+        (y - f64::from(reach)).floor(),
+    );
     let side = (2.0 * reach).ceil() as usize + 1;
     let mut values = vec![0.0_f32; side * side];
     let mut sum = 0.0;
@@ -115,7 +120,12 @@ pub fn stamp(tiles: &[Tile], spot: &Spot, blur: f32) -> Option<Stamp> {
     let (skip_x, skip_y) = ((cx0 - x0) as usize, (cy0 - y0) as usize);
     let mut photons = Vec::with_capacity(rect.area());
     for row in values.chunks_exact(side).skip(skip_y).take(rect.height()) {
-        photons.extend(row.iter().skip(skip_x).take(rect.width()).map(|v| v * scale));
+        photons.extend(
+            row.iter()
+                .skip(skip_x)
+                .take(rect.width())
+                .map(|v| v * scale),
+        );
     }
     Some(Stamp {
         rect,

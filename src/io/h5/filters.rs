@@ -2,6 +2,8 @@
 
 use std::io::Read;
 
+use rayon::prelude::*;
+
 use super::bitshuffle::{unshuffle_bits, unshuffle_bytes};
 
 pub const DEFLATE: i32 = 1;
@@ -182,29 +184,47 @@ fn bitshuffle(
     let shuffled = size / (8 * element) * (8 * element);
     let mut out = vec![0; size];
     let (body, rest) = out.split_at_mut(shuffled);
-    let mut scratch = vec![0; block.min(shuffled)];
-    let mut unpack = zstd::bulk::Decompressor::new().map_err(|error| error.to_string())?;
-    for target in body.chunks_mut(block) {
-        let n = target.len();
-        if codec == 0 {
-            unshuffle_bits(data.get(at..at + n).ok_or(TRUNCATED)?, element, target);
-            at += n;
-            continue;
-        }
-        let length = be_u32(data, at).ok_or(TRUNCATED)? as usize;
-        let source = data.get(at + 4..at + 4 + length).ok_or(TRUNCATED)?;
-        at += 4 + length;
-        let planes = scratch.get_mut(..n).ok_or(TRUNCATED)?;
-        let written = match codec {
-            2 => lz4_flex::block::decompress_into(source, planes).ok(),
-            3 => unpack.decompress_to_buffer(source, planes).ok(),
-            other => return Err(format!("uses bitshuffle codec {other}, which is unknown")),
+    // Where each block lies is quick to find out; then they are unpacked side by side.
+    let mut sources = Vec::with_capacity(shuffled / block + 1);
+    for n in body.chunks(block).map(<[u8]>::len) {
+        let length = if codec == 0 {
+            n
+        } else {
+            at += 4;
+            be_u32(data, at - 4).ok_or(TRUNCATED)? as usize
         };
-        if written != Some(n) {
-            return Err("is not valid bitshuffle data".to_owned());
-        }
-        unshuffle_bits(planes, element, target);
+        sources.push(data.get(at..at + length).ok_or(TRUNCATED)?);
+        at += length;
     }
+    sources
+        .par_iter()
+        .zip(body.par_chunks_mut(block))
+        .with_min_len(32)
+        .try_for_each_init(
+            || {
+                (
+                    vec![0; block.min(shuffled)],
+                    zstd::bulk::Decompressor::new(),
+                )
+            },
+            |(scratch, unpack), (source, target)| {
+                if codec == 0 {
+                    unshuffle_bits(source, element, target);
+                    return Ok(());
+                }
+                let planes = scratch.get_mut(..target.len()).ok_or(TRUNCATED)?;
+                let written = match (codec, unpack) {
+                    (2, _) => lz4_flex::block::decompress_into(source, planes).ok(),
+                    (3, Ok(unpack)) => unpack.decompress_to_buffer(source, planes).ok(),
+                    _ => return Err(format!("uses bitshuffle codec {codec}, which is unknown")),
+                };
+                if written != Some(target.len()) {
+                    return Err("is not valid bitshuffle data".to_owned());
+                }
+                unshuffle_bits(planes, element, target);
+                Ok(())
+            },
+        )?;
     let n = rest.len();
     rest.copy_from_slice(data.get(at..at + n).ok_or(TRUNCATED)?);
     Ok(out)

@@ -4,8 +4,6 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use hdf5::{Selection, SliceOrIndex};
-
 use super::super::Error;
 use super::source::Source;
 use super::walk::SetFacts;
@@ -52,9 +50,12 @@ pub fn stack(facts: &SetFacts, opened: &Path, dataset: &str) -> Result<Stack, Er
                     }
                 });
             let Some(source) = source else { continue };
-            let (Some(opened), rows) = (stack.sources.get(source), piece.rows) else {
+            let Some(opened) = stack.sources.get(source) else {
                 continue;
             };
+            let rows = piece
+                .rows
+                .unwrap_or_else(|| (0..piece.frames.len()).collect());
             if (opened.width, opened.height) != (stack.width, stack.height) {
                 return Ok(through_library(whole, stack));
             }
@@ -97,46 +98,66 @@ struct Piece {
     file: PathBuf,
     dataset: String,
     frames: Vec<usize>,
-    rows: Vec<usize>,
+    /// `None`: the source's rows from the first on.
+    rows: Option<Vec<usize>>,
+}
+
+/// One entry of the map as HDF5 keeps it.
+struct Entry {
+    file: String,
+    dataset: String,
+    frames: Selected,
+    rows: Selected,
+}
+
+/// A selection of a data space.
+enum Selected {
+    All,
+    /// Start, stride, count and block of each axis, and the axes' lengths.
+    Slab {
+        axes: Vec<[u64; 4]>,
+        shape: Vec<usize>,
+    },
+    Other,
 }
 
 /// The map of a virtual data set, if every piece of it covers whole frames.
 fn whole_frame_pieces(whole: &Source, shape: &[usize]) -> Result<Option<Vec<Piece>>, Error> {
-    let mapping = super::open(&whole.file)?
-        .dataset(&whole.dataset)
-        .and_then(|set| set.dcpl()?.get_virtual_map());
-    let Ok(mapping) = mapping else {
+    let set = super::open(&whole.file)?.dataset(&whole.dataset);
+    let Ok(map) = set.and_then(|set| entries(&set.dcpl()?)) else {
         return Ok(None);
     };
     let folder = whole.file.parent().unwrap_or(Path::new("."));
     let mut pieces = Vec::new();
-    for map in mapping {
-        if map.src_filename.contains('%') {
+    for entry in map {
+        if entry.file.contains('%') {
             return Ok(None); // numbered source files: HDF5 knows how
         }
-        let source_shape: Vec<usize> = map.src_extents.dims();
-        let frames = whole_rows(&map.vds_selection, shape);
-        let rows = whole_rows(&map.src_selection, &source_shape);
-        let (Some(frames), Some(rows)) = (frames, rows) else {
+        let Some(frames) = whole_rows(&entry.frames, shape) else {
             return Ok(None);
         };
-        if frames.len() != rows.len() {
-            return Ok(None);
-        }
-        let file = if map.src_filename == "." {
+        let rows = match &entry.rows {
+            Selected::All => None,
+            Selected::Slab { shape, .. } => match whole_rows(&entry.rows, shape) {
+                Some(rows) if rows.len() == frames.len() => Some(rows),
+                _ => return Ok(None),
+            },
+            Selected::Other => return Ok(None),
+        };
+        let file = if entry.file == "." {
             whole.file.clone()
         } else {
             // HDF5 looks beside the virtual data set's file first, then takes the name as it stands.
-            let beside = folder.join(&map.src_filename);
+            let beside = folder.join(&entry.file);
             if beside.exists() {
                 beside
             } else {
-                PathBuf::from(&map.src_filename)
+                PathBuf::from(&entry.file)
             }
         };
         pieces.push(Piece {
             file,
-            dataset: map.src_dataset,
+            dataset: entry.dataset,
             frames,
             rows,
         });
@@ -144,72 +165,130 @@ fn whole_frame_pieces(whole: &Source, shape: &[usize]) -> Result<Option<Vec<Piec
     Ok(Some(pieces))
 }
 
+/// Reads the map out of a creation property list.
+#[expect(
+    unsafe_code,
+    reason = "the safe crate refuses blocks longer than their stride, which h5py writes"
+)]
+fn entries(creation: &hdf5::plist::DatasetCreate) -> hdf5::Result<Vec<Entry>> {
+    use hdf5_sys::h5p::{
+        H5Pget_virtual_count, H5Pget_virtual_dsetname, H5Pget_virtual_filename,
+        H5Pget_virtual_srcspace, H5Pget_virtual_vspace,
+    };
+    let id = creation.id();
+    hdf5::sync::sync(|| {
+        let mut count = 0;
+        // SAFETY: the property list is open and `count` is a place for the number.
+        hdf5::h5check(unsafe { H5Pget_virtual_count(id, &raw mut count) })?;
+        (0..count)
+            .map(|index| {
+                let mut name = [0u8; 4096];
+                let mut text = |get: unsafe extern "C" fn(
+                    i64,
+                    usize,
+                    *mut std::ffi::c_char,
+                    usize,
+                ) -> isize| {
+                    name.fill(0);
+                    // SAFETY: the list is open, the index below the count, the buffer as long as said.
+                    unsafe { get(id, index, name.as_mut_ptr().cast(), name.len()) };
+                    let end = name.iter().position(|byte| *byte == 0).unwrap_or(0);
+                    String::from_utf8_lossy(name.get(..end).unwrap_or(&[])).into_owned()
+                };
+                let (file, dataset) =
+                    (text(H5Pget_virtual_filename), text(H5Pget_virtual_dsetname));
+                // SAFETY: as above; `from_id` takes over the new data space.
+                let (frames, rows): (hdf5::Dataspace, hdf5::Dataspace) = unsafe {
+                    (
+                        hdf5::from_id(hdf5::h5check(H5Pget_virtual_vspace(id, index))?)?,
+                        hdf5::from_id(hdf5::h5check(H5Pget_virtual_srcspace(id, index))?)?,
+                    )
+                };
+                Ok(Entry {
+                    file,
+                    dataset,
+                    frames: selected(&frames),
+                    rows: selected(&rows),
+                })
+            })
+            .collect()
+    })
+}
+
+#[expect(unsafe_code, reason = "as for `entries`")]
+fn selected(space: &hdf5::Dataspace) -> Selected {
+    use hdf5_sys::h5s::{
+        H5S_sel_type, H5Sget_regular_hyperslab, H5Sget_select_type, H5Sis_regular_hyperslab,
+    };
+    let n = space.ndim();
+    let [mut start, mut stride, mut count, mut block] = std::array::from_fn(|_| vec![0u64; n]);
+    // SAFETY: the data space is open and each list has one place an axis; called under the lock.
+    unsafe {
+        match H5Sget_select_type(space.id()) {
+            H5S_sel_type::H5S_SEL_ALL => return Selected::All,
+            H5S_sel_type::H5S_SEL_HYPERSLABS if H5Sis_regular_hyperslab(space.id()) > 0 => {}
+            _ => return Selected::Other,
+        }
+        let status = H5Sget_regular_hyperslab(
+            space.id(),
+            start.as_mut_ptr(),
+            stride.as_mut_ptr(),
+            count.as_mut_ptr(),
+            block.as_mut_ptr(),
+        );
+        if status < 0 {
+            return Selected::Other;
+        }
+    }
+    let axes = (start.iter().zip(&stride)).zip(count.iter().zip(&block));
+    Selected::Slab {
+        axes: axes
+            .map(|((start, stride), (count, block))| [*start, *stride, *count, *block])
+            .collect(),
+        shape: space.shape(),
+    }
+}
+
 /// The indices along the first axis, if the selection covers all other axes; a two-dimensional
 /// data set that is wholly selected is row 0.
-fn whole_rows(selection: &Selection, shape: &[usize]) -> Option<Vec<usize>> {
-    let slices = match selection {
-        Selection::All if shape.len() == 2 => return Some(vec![0]),
-        Selection::All => return Some((0..*shape.first()?).collect()),
-        Selection::Hyperslab(slices) => slices,
+fn whole_rows(selection: &Selected, shape: &[usize]) -> Option<Vec<usize>> {
+    let axes = match selection {
+        Selected::All if shape.len() == 2 => return Some(vec![0]),
+        Selected::All => return Some((0..*shape.first()?).collect()),
+        Selected::Slab { axes, .. } if axes.len() == shape.len() => axes,
         _ => return None,
     };
-    if slices.len() != shape.len() {
-        return None;
-    }
-    let mut covered = slices
-        .iter()
-        .zip(shape)
-        .map(|(slice, n)| indices(*slice, *n));
-    if shape.len() == 2 {
-        return covered
-            .zip(shape)
-            .all(|(all, n)| is_all(&all, *n))
-            .then(|| vec![0]);
-    }
-    let first = covered.next()??;
+    let mut covered = axes.iter().zip(shape).map(|(slice, n)| indices(*slice, *n));
+    let first = if shape.len() == 2 {
+        vec![0]
+    } else {
+        covered.next()??
+    };
+    let inner = shape.get(usize::from(shape.len() != 2)..)?;
     covered
-        .zip(shape.iter().skip(1))
-        .all(|(all, n)| is_all(&all, *n))
+        .zip(inner)
+        .all(|(all, n)| all.is_some_and(|all| all.len() == *n && all.first() == Some(&0)))
         .then_some(first)
 }
 
-fn is_all(indices: &Option<Vec<usize>>, n: usize) -> bool {
-    indices
-        .as_ref()
-        .is_some_and(|indices| indices.len() == n && indices.first() == Some(&0))
-}
-
-/// The indices that a slice selects of an axis of n cells; `None` when it reaches beyond.
-fn indices(slice: SliceOrIndex, n: usize) -> Option<Vec<usize>> {
-    let (start, step, count, block) = match slice {
-        SliceOrIndex::Index(at) => (at, 1, 1, 1),
-        SliceOrIndex::SliceCount {
-            start,
-            step,
-            count,
-            block,
-        } => (start, step, count, block),
-        SliceOrIndex::SliceTo {
-            start,
-            step,
-            end,
-            block,
-        } => {
-            let last = end.checked_sub(start)?.checked_sub(block)?;
-            (start, step, last / step.max(1) + 1, block)
-        }
-        SliceOrIndex::Unlimited { start, step, block } => (
-            start,
-            step,
-            n.checked_sub(start)?.div_ceil(step.max(1)),
-            block,
-        ),
+/// The indices that start, stride, count and block select of an axis of n cells; `None` when they reach
+/// beyond. A count without limit means as many as there are.
+fn indices([start, stride, count, block]: [u64; 4], n: usize) -> Option<Vec<usize>> {
+    let (start, stride, block) = (
+        usize::try_from(start).ok()?,
+        usize::try_from(stride).ok()?.max(1),
+        usize::try_from(block).ok()?,
+    );
+    let count = match usize::try_from(count) {
+        Ok(count) if count <= n => count,
+        _ if count == u64::MAX => n.checked_sub(start)?.div_ceil(stride),
+        _ => return None,
     };
-    if count.checked_mul(block)? > n {
+    if block > n {
         return None;
     }
     let all: Vec<usize> = (0..count)
-        .flat_map(|i| (0..block).map(move |j| start + i * step + j))
+        .flat_map(|i| (0..block).map(move |j| start + i * stride + j))
         .collect();
     all.iter().all(|at| *at < n).then_some(all)
 }

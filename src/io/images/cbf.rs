@@ -33,8 +33,19 @@ fn find(bytes: &[u8], pattern: &[u8], from: usize) -> Option<usize> {
 
 /// The next section at or behind `from`, if there is one.
 fn section(bytes: &[u8], from: usize) -> Result<Option<Section>, String> {
-    let Some(at) = find(bytes, SECTION, from) else {
-        return Ok(None);
+    let mut from = from;
+    let at = loop {
+        let Some(at) = find(bytes, SECTION, from) else {
+            return Ok(None);
+        };
+        from = at + SECTION.len();
+        // The line that ends a section is the same with two more dashes.
+        if !bytes
+            .get(from..)
+            .is_some_and(|rest| rest.starts_with(b"--"))
+        {
+            break at;
+        }
     };
     let magic = find(bytes, &MAGIC, at).ok_or(TRUNCATED)?;
     let header = latin(bytes.get(at..magic).unwrap_or(&[]));

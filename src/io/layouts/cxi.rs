@@ -40,14 +40,11 @@ pub fn plan(facts: &Facts) -> Option<Plan> {
     } else {
         MaskMeaning::Cxi
     };
-    plan.mask = if fits("/valid") {
-        Some(("/valid".to_owned(), MaskMeaning::Valid))
-    } else {
-        MASKS
-            .into_iter()
-            .find(|path| fits(path))
-            .map(|path| (path.to_owned(), meaning))
-    };
+    plan.mask = MASKS
+        .into_iter()
+        .find(|path| fits(path))
+        .map(|path| (path.to_owned(), meaning))
+        .or_else(|| fits("/valid").then(|| ("/valid".to_owned(), MaskMeaning::Valid)));
     // A mask of the file's own says what is bad; without one, counting detectors say it in the pixels.
     plan.codes = if plan.mask.is_some() {
         Codes::None
