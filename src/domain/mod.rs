@@ -8,4 +8,6 @@ pub mod grid;
 pub mod labels;
 pub mod labels_rule;
 pub mod peaks;
+pub mod radial;
+pub mod score;
 pub mod simulate;
