@@ -178,7 +178,7 @@ const MOST_ORDERS: usize = 60;
 /// Radius of the ring of resolution d in pixels of a flat detector; works for panels too.
 pub fn ring_radius_px(geometry: &Geometry, d_angstrom: f64) -> Option<f64> {
     let sine = geometry.wavelength_angstrom? / (2.0 * d_angstrom);
-    if !(0.0..0.7071).contains(&sine) {
+    if !(0.0..0.7).contains(&sine) {
         return None;
     }
     Some(radius_scale(geometry)? * (2.0 * sine.asin()).tan())
