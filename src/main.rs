@@ -1,1 +1,125 @@
-fn main() {}
+//! The program `peaknet`: reads the arguments, joins command line and window, ends with an exit code.
+
+use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use peaknet_studio::app::{self, Picture, Start};
+use peaknet_studio::cli::view::{DemoArguments, Theme, ToneName, ViewArguments};
+use peaknet_studio::cli::{self, Command, Failure, Outcome};
+use peaknet_studio::domain::tone::Curve;
+use peaknet_studio::session::command::RunRequest;
+use peaknet_studio::workers::Options;
+
+fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic
+            .location()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        eprintln!("a fault of this program ({place}); your labels are safe, please report it");
+    }));
+    let arguments = match cli::parse(std::env::args_os()) {
+        Ok(arguments) => arguments,
+        Err(code) => return code,
+    };
+    let work = || match arguments.command {
+        None => view(&arguments.view),
+        Some(Command::View(arguments)) => view(&arguments),
+        Some(Command::Demo(arguments)) => demo(&arguments),
+        Some(command) => cli::run(command),
+    };
+    match std::panic::catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(failure)) => failure.report(),
+        Err(_) => ExitCode::from(2),
+    }
+}
+
+fn view(arguments: &ViewArguments) -> Outcome {
+    let open = &arguments.open;
+    let request = (!arguments.paths.is_empty()).then(|| RunRequest {
+        paths: arguments.paths.clone(),
+        geometry: open.geometry.clone(),
+        dataset: open.dataset.clone(),
+        wavelength_angstrom: open.wavelength_angstrom,
+        detector_distance_m: open.distance_m,
+        pixel_size_m: open.pixel_size_m,
+        beam_center_px: open.beam_center_px,
+        project: arguments.project.clone(),
+        frame: arguments.frame,
+    });
+    let start = Start {
+        request,
+        workers: Options {
+            net: arguments.net.net.clone(),
+            device: arguments.net.device.device,
+            curator: cli::arguments::who(),
+        },
+        predict: arguments.predict.then_some(true),
+        curve: arguments.tone.map(|tone| match tone {
+            ToneName::Linear => Curve::Linear,
+            ToneName::Log => Curve::Log,
+            ToneName::Sqrt => Curve::Sqrt,
+            ToneName::Asinh => Curve::Asinh,
+        }),
+        calibrant: arguments.calibrant,
+        is_dark: arguments.theme.map(|theme| theme == Theme::Dark),
+        ..Start::default()
+    };
+    show(
+        start,
+        arguments.screenshot.as_deref(),
+        arguments.size,
+        arguments.force,
+    )
+}
+
+/// The window, or a picture of it.
+fn show(start: Start, screenshot: Option<&Path>, size: Option<[u32; 2]>, force: bool) -> Outcome {
+    let Some(out) = screenshot else {
+        return app::run_window(start).map_err(Failure::could_not);
+    };
+    if out.exists() && !force {
+        return Err(Failure::could_not(format!(
+            "the file exists; give --force to replace it: {}",
+            out.display()
+        )));
+    }
+    let [width, height] = size.unwrap_or([1600, 1000]);
+    let picture = Picture {
+        width,
+        height,
+        patience: Duration::from_secs(120),
+    };
+    app::screenshot(start, picture, out).map_err(Failure::could_not)
+}
+
+fn demo(arguments: &DemoArguments) -> Outcome {
+    let has_display = ["DISPLAY", "WAYLAND_DISPLAY"]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
+    let mut start = Start {
+        is_demo: true,
+        workers: Options {
+            net: arguments.net.net.clone(),
+            device: arguments.net.device.device,
+            curator: cli::arguments::who(),
+        },
+        predict: Some(true),
+        ..Start::default()
+    };
+    let mut picture: Option<PathBuf> = arguments.screenshot.clone();
+    if !has_display {
+        let (run, found) = cli::demo::predict_headless(&arguments.net)?;
+        start.is_demo = false;
+        start.request = Some(RunRequest {
+            paths: vec![run],
+            ..RunRequest::default()
+        });
+        let beside = picture.get_or_insert_with(|| found.with_extension("png"));
+        cli::demo::say_where(&found, beside)?;
+    }
+    show(start, picture.as_deref(), arguments.size, true)
+}

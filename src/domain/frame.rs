@@ -63,7 +63,9 @@ impl Frame {
 
     /// Whether the detector vouches for the pixel; false outside the frame.
     pub fn is_valid(&self, x: usize, y: usize) -> bool {
-        self.bad.get(x, y).is_some_and(|bits| bits & bad::NOT_VALID == 0)
+        self.bad
+            .get(x, y)
+            .is_some_and(|bits| bits & bad::NOT_VALID == 0)
     }
 
     /// Bytes of memory that the frame holds, for caches that are bounded in bytes.

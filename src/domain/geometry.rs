@@ -93,7 +93,7 @@ impl Geometry {
     pub fn ring_radius_px(&self, d_angstrom: f64) -> Option<f64> {
         let sine = self.wavelength_angstrom? / (2.0 * d_angstrom);
         let [size_x, size_y] = self.pixel_size_m?;
-        if !(0.0..0.7071).contains(&sine) {
+        if !(0.0..std::f64::consts::FRAC_1_SQRT_2).contains(&sine) {
             return None;
         }
         Some(self.detector_distance_m? * (2.0 * sine.asin()).tan() / (size_x * size_y).sqrt())

@@ -67,7 +67,11 @@ impl Edit {
             let Some(first) = old.iter().zip(new).position(|(a, b)| a != b) else {
                 continue;
             };
-            let last = old.iter().zip(new).rposition(|(a, b)| a != b).unwrap_or(first);
+            let last = old
+                .iter()
+                .zip(new)
+                .rposition(|(a, b)| a != b)
+                .unwrap_or(first);
             rect = rect.union(&PixelRect::new(
                 touched.x0 + first,
                 y,
@@ -163,8 +167,13 @@ impl Review {
     }
 
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Untouched, Self::Started, Self::Confirmed, Self::Flagged]
-            .into_iter()
-            .find(|review| review.name() == name)
+        [
+            Self::Untouched,
+            Self::Started,
+            Self::Confirmed,
+            Self::Flagged,
+        ]
+        .into_iter()
+        .find(|review| review.name() == name)
     }
 }

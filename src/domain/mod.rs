@@ -1,13 +1,18 @@
 //! What diffraction frames and labels are; knows no toolkit, no file and no thread.
 
+pub mod brush;
 pub mod calibrant;
 pub mod components;
+pub mod doubt;
 pub mod frame;
 pub mod geometry;
 pub mod grid;
+pub mod grow;
 pub mod labels;
 pub mod labels_rule;
+pub mod matching;
 pub mod peaks;
 pub mod radial;
 pub mod score;
 pub mod simulate;
+pub mod tone;

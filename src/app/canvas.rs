@@ -1,0 +1,330 @@
+//! The canvas: where the frame lies in the window, what the pointer does on it, what is drawn over it.
+
+use egui::{Event, Key, MouseWheelUnit, PointerButton, Pos2, Rect, Sense, Ui, Vec2, pos2, vec2};
+
+use super::gpu::{Gpu, Look};
+use super::theme;
+use crate::session::Session;
+use crate::session::command::{Command, View};
+use crate::session::tool::{Gesture, ToolEvent};
+
+/// Screen points per frame pixel, least and most.
+const ZOOM: std::ops::RangeInclusive<f32> = 0.02..=160.0;
+/// Below this zoom the loupe says more than the canvas.
+const LOUPE_ZOOM: f32 = 3.0;
+/// A pixel this large (points) has its value written into it.
+const VALUE_ZOOM: f32 = 40.0;
+
+/// Where the canvas looks, and the gesture that the pointer is in.
+#[derive(Clone, Debug)]
+pub struct Canvas {
+    /// Frame position in the middle of the canvas.
+    pub center: Vec2,
+    /// Screen points per frame pixel.
+    pub zoom: f32,
+    /// The whole frame is kept in view until the user zooms or pans.
+    pub is_fitted: bool,
+    /// The session's view that was taken over last.
+    seen_view: u64,
+    /// The view differs from what the session knows.
+    is_moved: bool,
+    is_panning: bool,
+    is_stroking: bool,
+    /// A magnified piece of the frame in a corner while the pointer is on it.
+    pub has_loupe: bool,
+    /// Where the pointer is on the frame, for the status bar.
+    pub pointer: Option<(f32, f32)>,
+    /// Where it was drawn last.
+    pub rect: Rect,
+}
+
+impl Default for Canvas {
+    fn default() -> Self {
+        Self {
+            center: Vec2::ZERO,
+            zoom: 1.0,
+            is_fitted: true,
+            seen_view: 0,
+            is_moved: false,
+            is_panning: false,
+            is_stroking: false,
+            has_loupe: true,
+            pointer: None,
+            rect: Rect::ZERO,
+        }
+    }
+}
+
+impl Canvas {
+    /// Frame position (first cell's centre = 0.5) under a place of the window.
+    pub fn frame_from_ui(&self, at: Pos2) -> (f32, f32) {
+        let frame = self.center + (at - self.rect.center()) / self.zoom;
+        (frame.x, frame.y)
+    }
+
+    /// The place of the window where a frame position is drawn.
+    pub fn ui_from_frame(&self, x: f32, y: f32) -> Pos2 {
+        self.rect.center() + (vec2(x, y) - self.center) * self.zoom
+    }
+
+    /// Zooms by a factor; the frame position under `at` stays where it is.
+    pub fn zoom_about(&mut self, at: Pos2, factor: f32) {
+        let (x, y) = self.frame_from_ui(at);
+        self.zoom = (self.zoom * factor).clamp(*ZOOM.start(), *ZOOM.end());
+        self.center = vec2(x, y) - (at - self.rect.center()) / self.zoom;
+        self.is_fitted = false;
+        self.is_moved = true;
+    }
+
+    /// Zooms about the middle of the canvas.
+    pub fn zoom_by(&mut self, factor: f32) {
+        self.zoom_about(self.rect.center(), factor);
+    }
+
+    /// The whole frame, now and when the window changes its size.
+    pub const fn fit(&mut self) {
+        self.is_fitted = true;
+        self.is_moved = true;
+    }
+
+    /// One frame pixel on one point of the screen, about the middle.
+    pub fn one_to_one(&mut self) {
+        self.zoom_by(1.0 / self.zoom);
+    }
+
+    /// Draws the canvas into what is left of the window and turns the pointer into commands.
+    pub fn show(
+        &mut self,
+        ui: &mut Ui,
+        session: &Session,
+        gpu: Option<&Gpu>,
+        commands: &mut Vec<Command>,
+    ) {
+        let scale = ui.ctx().pixels_per_point();
+        let whole = |edge: f32| (edge * scale).round() / scale;
+        let rect = ui.available_rect_before_wrap();
+        self.rect = Rect::from_min_max(
+            pos2(whole(rect.min.x), whole(rect.min.y)),
+            pos2(whole(rect.max.x), whole(rect.max.y)),
+        );
+        let response = ui.allocate_rect(self.rect, Sense::click_and_drag());
+        response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Image, true, "Frame"));
+        let painter = ui.painter_at(self.rect);
+        painter.rect_filled(self.rect, 0, theme::CANVAS);
+        let Some(shown) = &session.shown else {
+            self.pointer = None;
+            return;
+        };
+        let size = vec2(
+            shown.loaded.frame.width() as f32,
+            shown.loaded.frame.height() as f32,
+        );
+        self.take_view(session, size);
+        self.pointer_events(ui, &response, session, commands);
+
+        let is_current = shown.key.number == session.selected && !session.pending.is_waiting();
+        let layers = &session.layers;
+        let opacity = |on: bool, opacity: f32| if on && !layers.hidden { opacity } else { 0.0 };
+        let look = Look {
+            tone: session.tone,
+            label_opacity: opacity(layers.labels, layers.labels_opacity),
+            net_opacity: opacity(layers.prediction, layers.prediction_opacity),
+            is_filled: layers.filled,
+            presence: if is_current { 1.0 } else { 0.6 },
+        };
+        let (left, top) = self.frame_from_ui(self.rect.min);
+        if let Some(shape) = gpu.and_then(|gpu| gpu.shape(self.rect, [left, top], self.zoom, &look))
+        {
+            painter.add(shape);
+        }
+        if !layers.hidden {
+            if layers.rings {
+                self.draw_rings(&painter, session);
+            }
+            if layers.peaks && is_current {
+                self.draw_peaks(&painter, session);
+            }
+        }
+        if self.zoom * scale > VALUE_ZOOM {
+            self.draw_values(&painter, session);
+        }
+        self.draw_gesture(&painter, session);
+        self.draw_brush(ui, &response, &painter, session);
+        if self.has_loupe && self.zoom < LOUPE_ZOOM && response.hovered() && !self.is_panning {
+            self.draw_loupe(&painter, session);
+        }
+        self.tell_view(ui, commands);
+    }
+
+    /// Takes over a view that the session restored, or fits the frame.
+    fn take_view(&mut self, session: &Session, size: Vec2) {
+        if self.seen_view != session.view_version {
+            self.seen_view = session.view_version;
+            self.is_moved = false;
+            match session.view {
+                Some(view) if view.zoom.is_finite() && view.zoom > 0.0 => {
+                    self.center = vec2(view.center_x, view.center_y);
+                    self.zoom = view.zoom.clamp(*ZOOM.start(), *ZOOM.end());
+                    self.is_fitted = false;
+                }
+                _ => self.is_fitted = true,
+            }
+        }
+        if self.is_fitted {
+            let fitting = (self.rect.width() / size.x).min(self.rect.height() / size.y);
+            self.zoom = fitting.clamp(*ZOOM.start(), *ZOOM.end());
+            self.center = size / 2.0;
+        }
+        let outside = vec2(self.rect.width(), self.rect.height()) / self.zoom * 0.45;
+        self.center = self.center.clamp(-outside, size + outside);
+    }
+
+    /// Tells the session the view once the pointer rests, so that it is kept with the run.
+    fn tell_view(&mut self, ui: &Ui, commands: &mut Vec<Command>) {
+        let rests = ui.input(|input| !input.pointer.any_down() && input.events.is_empty());
+        if self.is_moved && !rests {
+            ui.ctx()
+                .request_repaint_after(std::time::Duration::from_millis(400));
+        } else if self.is_moved {
+            self.is_moved = false;
+            commands.push(Command::SetView(View {
+                center_x: self.center.x,
+                center_y: self.center.y,
+                zoom: if self.is_fitted { 0.0 } else { self.zoom },
+            }));
+        }
+    }
+
+    /// Goes through all pointer events since the last picture, so that fast strokes have no gaps.
+    fn pointer_events(
+        &mut self,
+        ui: &Ui,
+        response: &egui::Response,
+        session: &Session,
+        commands: &mut Vec<Command>,
+    ) {
+        let (events, is_space, latest) = ui.input(|input| {
+            (
+                input.events.clone(),
+                input.key_down(Key::Space),
+                input.pointer.latest_pos(),
+            )
+        });
+        let is_over = response.contains_pointer();
+        for event in events {
+            match event {
+                Event::MouseWheel {
+                    unit,
+                    delta,
+                    modifiers,
+                    ..
+                } if is_over => {
+                    let steps = match unit {
+                        MouseWheelUnit::Line | MouseWheelUnit::Page => delta.y,
+                        MouseWheelUnit::Point => delta.y / 50.0,
+                    };
+                    if modifiers.shift && session.tool.has_brush() {
+                        let along = if steps == 0.0 { delta.x } else { steps };
+                        let diameter = session.brush_diameter * 1.2_f32.powf(along.signum());
+                        commands.push(Command::SetBrushDiameter(diameter));
+                    } else if let Some(at) = latest {
+                        self.zoom_about(at, 1.2_f32.powf(steps));
+                    }
+                }
+                Event::PointerButton {
+                    pos,
+                    button,
+                    pressed: true,
+                    ..
+                } if is_over => {
+                    if button == PointerButton::Middle
+                        || (is_space && button == PointerButton::Primary)
+                    {
+                        self.is_panning = true;
+                    } else if !self.is_panning && button != PointerButton::Middle {
+                        let (x, y) = self.frame_from_ui(pos);
+                        let erase = button == PointerButton::Secondary;
+                        commands.push(Command::Tool(ToolEvent::Press { x, y, erase }));
+                        self.is_stroking = true;
+                    }
+                }
+                Event::PointerButton { pressed: false, .. } => {
+                    self.is_panning = false;
+                    if std::mem::take(&mut self.is_stroking) {
+                        commands.push(Command::Tool(ToolEvent::Release));
+                    }
+                }
+                Event::PointerMoved(at) if self.is_stroking => {
+                    let (x, y) = self.frame_from_ui(at);
+                    commands.push(Command::Tool(ToolEvent::Drag { x, y }));
+                }
+                _ => {}
+            }
+        }
+        if self.is_panning {
+            let moved = ui.input(|input| input.pointer.delta());
+            if moved != Vec2::ZERO {
+                self.center -= moved / self.zoom;
+                self.is_fitted = false;
+                self.is_moved = true;
+            }
+        }
+        if response.double_clicked() && matches!(session.gesture, Some(Gesture::Polygon { .. })) {
+            commands.push(Command::Tool(ToolEvent::Finish));
+        }
+        self.pointer = response.hover_pos().map(|at| self.frame_from_ui(at));
+        if is_over {
+            let icon = if self.is_panning {
+                egui::CursorIcon::Grabbing
+            } else if is_space {
+                egui::CursorIcon::Grab
+            } else if session.tool.has_brush() && self.zoom * session.brush_diameter > 6.0 {
+                egui::CursorIcon::None
+            } else {
+                egui::CursorIcon::Crosshair
+            };
+            ui.ctx().set_cursor_icon(icon);
+        }
+    }
+}
+
+/// A pixel's value as short as it is exact: whole counts without decimals.
+pub fn number(value: f32) -> String {
+    if !value.is_finite() {
+        "nan".to_owned()
+    } else if value.fract() == 0.0 && value.abs() < 1e7 {
+        super::text::thousands(f64::from(value))
+    } else if value.abs() >= 1e5 || (value != 0.0 && value.abs() < 1e-3) {
+        format!("{value:.2e}")
+    } else if value.abs() >= 100.0 {
+        format!("{value:.1}")
+    } else {
+        format!("{value:.3}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zooming_keeps_the_place_under_the_pointer_and_positions_go_there_and_back() {
+        let mut canvas = Canvas {
+            rect: Rect::from_min_size(pos2(230.0, 30.0), vec2(900.0, 700.0)),
+            center: vec2(500.0, 400.0),
+            zoom: 0.7,
+            ..Canvas::default()
+        };
+        for (x, y, factor) in [(300.0, 90.0, 1.2), (800.5, 600.25, 7.0), (231.0, 31.0, 0.3)] {
+            let at = pos2(x, y);
+            let before = canvas.frame_from_ui(at);
+            canvas.zoom_about(at, factor);
+            let after = canvas.frame_from_ui(at);
+            assert!((before.0 - after.0).abs() < 0.01 && (before.1 - after.1).abs() < 0.01);
+            let back = canvas.ui_from_frame(after.0, after.1);
+            assert!((back - at).length() < 0.01);
+        }
+        canvas.zoom_by(1e9);
+        assert!(canvas.zoom <= *ZOOM.end());
+    }
+}

@@ -1,0 +1,444 @@
+//! The frame on the graphics card: array textures, uploads, and the paint callback of the canvas.
+
+use std::sync::Arc;
+
+use egui_wgpu::{CallbackResources, CallbackTrait, RenderState, ScreenDescriptor};
+
+use super::pyramid::{LEVELS, Marks, Piece, Tiling, value_pyramid};
+use super::theme;
+use crate::domain::frame::Frame;
+use crate::domain::grid::{Grid, PixelRect};
+use crate::domain::labels::Sheet;
+use crate::domain::tone::Tone;
+
+/// What the shader is told each time; the layout of `View` in canvas.wgsl.
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Uniform {
+    viewport_min: [f32; 2],
+    origin: [f32; 2],
+    size: [u32; 2],
+    tile: [u32; 2],
+    tiles_x: u32,
+    levels: u32,
+    texels_per_pixel: f32,
+    curve: u32,
+    low: f32,
+    high: f32,
+    is_srgb: u32,
+    is_fill: u32,
+    label_opacity: f32,
+    net_opacity: f32,
+    outline_px: f32,
+    presence: f32,
+    background: [f32; 4],
+    peak: [f32; 4],
+    artifact: [f32; 4],
+    ignore: [f32; 4],
+    bad: [f32; 4],
+    map: [[f32; 4]; 256],
+}
+
+/// The knobs of the picture; none of them needs an upload.
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    pub tone: Tone,
+    /// 0 = not drawn.
+    pub label_opacity: f32,
+    pub net_opacity: f32,
+    pub is_filled: bool,
+    /// 1 = full colour, less = an old frame that waits for the next.
+    pub presence: f32,
+}
+
+/// Textures of the shown frame.
+struct Textures {
+    tiling: Tiling,
+    values: wgpu::Texture,
+    marks: wgpu::Texture,
+    group: wgpu::BindGroup,
+    shadow: Marks,
+}
+
+/// The canvas' share of the graphics card.
+pub struct Gpu {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    pipeline: wgpu::RenderPipeline,
+    layout: wgpu::BindGroupLayout,
+    uniform: wgpu::Buffer,
+    is_srgb: bool,
+    textures: Option<Textures>,
+}
+
+impl Gpu {
+    /// Builds the pipeline once; the state comes from eframe or from the screenshot harness.
+    pub fn new(state: &RenderState) -> Self {
+        let device = state.device.clone();
+        let shader = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: Some("canvas"),
+            source: wgpu::ShaderSource::Wgsl(
+                include_str!("../../assets/shaders/canvas.wgsl").into(),
+            ),
+        });
+        let texture = |binding, sample_type| wgpu::BindGroupLayoutEntry {
+            binding,
+            visibility: wgpu::ShaderStages::FRAGMENT,
+            ty: wgpu::BindingType::Texture {
+                sample_type,
+                view_dimension: wgpu::TextureViewDimension::D2Array,
+                multisampled: false,
+            },
+            count: None,
+        };
+        let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some("canvas"),
+            entries: &[
+                wgpu::BindGroupLayoutEntry {
+                    binding: 0,
+                    visibility: wgpu::ShaderStages::FRAGMENT,
+                    ty: wgpu::BindingType::Buffer {
+                        ty: wgpu::BufferBindingType::Uniform,
+                        has_dynamic_offset: false,
+                        min_binding_size: None,
+                    },
+                    count: None,
+                },
+                texture(1, wgpu::TextureSampleType::Float { filterable: false }),
+                texture(2, wgpu::TextureSampleType::Uint),
+            ],
+        });
+        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some("canvas"),
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: 0,
+        });
+        let pipeline = device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
+            label: Some("canvas"),
+            layout: Some(&pipeline_layout),
+            vertex: wgpu::VertexState {
+                module: &shader,
+                entry_point: Some("vertex"),
+                compilation_options: wgpu::PipelineCompilationOptions::default(),
+                buffers: &[],
+            },
+            primitive: wgpu::PrimitiveState::default(),
+            depth_stencil: None,
+            multisample: wgpu::MultisampleState::default(),
+            fragment: Some(wgpu::FragmentState {
+                module: &shader,
+                entry_point: Some("fragment"),
+                compilation_options: wgpu::PipelineCompilationOptions::default(),
+                targets: &[Some(state.target_format.into())],
+            }),
+            multiview_mask: None,
+            cache: None,
+        });
+        let uniform = device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("canvas"),
+            size: size_of::<Uniform>() as u64,
+            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        Self {
+            queue: state.queue.clone(),
+            is_srgb: state.target_format.is_srgb(),
+            device,
+            pipeline,
+            layout,
+            uniform,
+            textures: None,
+        }
+    }
+
+    /// Drops the frame's textures.
+    pub fn clear(&mut self) {
+        self.textures = None;
+    }
+
+    /// Uploads a frame's pixels and their maximum pyramid; a sentence where it is too large for the card.
+    pub fn set_frame(&mut self, frame: &Frame, is_bad_shown: bool) -> Result<(), String> {
+        let (width, height) = (frame.width(), frame.height());
+        let limits = self.device.limits();
+        let tiling = Tiling::new(width, height, limits.max_texture_dimension_2d as usize)
+            .filter(|t| (t.tiles_x * t.tiles_y) as u32 <= limits.max_texture_array_layers)
+            .ok_or_else(|| {
+                format!("A frame of {width} x {height} pixels is too large for this graphics card.")
+            })?;
+        if self
+            .textures
+            .as_ref()
+            .is_none_or(|textures| textures.tiling != tiling)
+        {
+            self.textures = None;
+            self.textures = Some(self.create(tiling));
+        }
+        let Some(textures) = &self.textures else {
+            return Ok(());
+        };
+        for (level, cells) in value_pyramid(frame, is_bad_shown).iter().enumerate() {
+            for piece in tiling.pieces(cells.rect(), level) {
+                self.upload(&textures.values, cells, piece, level);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes over the classes of label and net within a rectangle of the frame.
+    pub fn set_marks(&mut self, rect: PixelRect, label: Option<&Sheet>, net: Option<&Sheet>) {
+        let Some(mut textures) = self.textures.take() else {
+            return;
+        };
+        let touched = textures.shadow.update(rect, label, net);
+        for (level, (cells, rect)) in textures.shadow.levels.iter().zip(touched).enumerate() {
+            for piece in textures.tiling.pieces(rect, level) {
+                self.upload(&textures.marks, cells, piece, level);
+            }
+        }
+        self.textures = Some(textures);
+    }
+
+    fn create(&self, tiling: Tiling) -> Textures {
+        let texture = |label, format| {
+            self.device.create_texture(&wgpu::TextureDescriptor {
+                label: Some(label),
+                size: wgpu::Extent3d {
+                    width: tiling.tile_width as u32,
+                    height: tiling.tile_height as u32,
+                    depth_or_array_layers: (tiling.tiles_x * tiling.tiles_y) as u32,
+                },
+                mip_level_count: LEVELS as u32,
+                sample_count: 1,
+                dimension: wgpu::TextureDimension::D2,
+                format,
+                usage: wgpu::TextureUsages::TEXTURE_BINDING | wgpu::TextureUsages::COPY_DST,
+                view_formats: &[],
+            })
+        };
+        let values = texture("counts", wgpu::TextureFormat::R32Float);
+        let marks = texture("classes", wgpu::TextureFormat::R8Uint);
+        let view = |texture: &wgpu::Texture| {
+            texture.create_view(&wgpu::TextureViewDescriptor {
+                dimension: Some(wgpu::TextureViewDimension::D2Array),
+                ..wgpu::TextureViewDescriptor::default()
+            })
+        };
+        let (values_view, marks_view) = (view(&values), view(&marks));
+        let group = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some("canvas"),
+            layout: &self.layout,
+            entries: &[
+                wgpu::BindGroupEntry {
+                    binding: 0,
+                    resource: self.uniform.as_entire_binding(),
+                },
+                wgpu::BindGroupEntry {
+                    binding: 1,
+                    resource: wgpu::BindingResource::TextureView(&values_view),
+                },
+                wgpu::BindGroupEntry {
+                    binding: 2,
+                    resource: wgpu::BindingResource::TextureView(&marks_view),
+                },
+            ],
+        });
+        Textures {
+            shadow: Marks::new(tiling.width, tiling.height),
+            tiling,
+            values,
+            marks,
+            group,
+        }
+    }
+
+    /// Writes one piece of a level straight from the grid's rows.
+    fn upload<T: bytemuck::Pod>(
+        &self,
+        texture: &wgpu::Texture,
+        cells: &Grid<T>,
+        piece: Piece,
+        level: usize,
+    ) {
+        let (source, stride) = (piece.source, cells.width());
+        let first = source.y0 * stride + source.x0;
+        let Some(part) = cells
+            .cells()
+            .get(first..(source.y1 - 1) * stride + source.x1)
+        else {
+            return;
+        };
+        self.queue.write_texture(
+            wgpu::TexelCopyTextureInfo {
+                texture,
+                mip_level: level as u32,
+                origin: wgpu::Origin3d {
+                    x: piece.x as u32,
+                    y: piece.y as u32,
+                    z: piece.layer as u32,
+                },
+                aspect: wgpu::TextureAspect::All,
+            },
+            bytemuck::cast_slice(part),
+            wgpu::TexelCopyBufferLayout {
+                offset: 0,
+                bytes_per_row: Some((stride * size_of::<T>()) as u32),
+                rows_per_image: None,
+            },
+            wgpu::Extent3d {
+                width: source.width() as u32,
+                height: source.height() as u32,
+                depth_or_array_layers: 1,
+            },
+        );
+    }
+
+    /// The shape that draws the frame into `rect`; `None` before the first frame.
+    ///
+    /// `origin` is the frame position of the rectangle's top left corner, `zoom` points per frame pixel.
+    pub fn shape(
+        &self,
+        rect: egui::Rect,
+        origin: [f32; 2],
+        zoom: f32,
+        look: &Look,
+    ) -> Option<egui::Shape> {
+        let textures = self.textures.as_ref()?;
+        let tiling = textures.tiling;
+        let uniform = Uniform {
+            viewport_min: [rect.min.x, rect.min.y],
+            origin,
+            size: [tiling.width as u32, tiling.height as u32],
+            tile: [tiling.tile_width as u32, tiling.tile_height as u32],
+            tiles_x: tiling.tiles_x as u32,
+            levels: LEVELS as u32,
+            texels_per_pixel: 1.0 / zoom,
+            curve: look.tone.curve.code(),
+            low: look.tone.low,
+            high: look.tone.high,
+            is_srgb: u32::from(self.is_srgb),
+            is_fill: u32::from(look.is_filled),
+            label_opacity: look.label_opacity,
+            net_opacity: look.net_opacity,
+            outline_px: 1.5,
+            presence: look.presence,
+            background: shader_color(theme::CANVAS),
+            peak: shader_color(theme::PEAK),
+            artifact: shader_color(theme::ARTIFACT),
+            ignore: shader_color(theme::IGNORE),
+            bad: shader_color(theme::BAD),
+            map: look.tone.map.table().map(|[r, g, b]| {
+                [
+                    f32::from(r) / 255.0,
+                    f32::from(g) / 255.0,
+                    f32::from(b) / 255.0,
+                    1.0,
+                ]
+            }),
+        };
+        let paint = Paint {
+            uniform: Box::new(uniform),
+            buffer: self.uniform.clone(),
+            pipeline: self.pipeline.clone(),
+            group: textures.group.clone(),
+        };
+        Some(egui::Shape::Callback(
+            egui_wgpu::Callback::new_paint_callback(rect, paint),
+        ))
+    }
+}
+
+fn shader_color(color: egui::Color32) -> [f32; 4] {
+    color.to_normalized_gamma_f32()
+}
+
+struct Paint {
+    /// Still in points where it speaks of the screen.
+    uniform: Box<Uniform>,
+    buffer: wgpu::Buffer,
+    pipeline: wgpu::RenderPipeline,
+    group: wgpu::BindGroup,
+}
+
+impl CallbackTrait for Paint {
+    fn prepare(
+        &self,
+        _device: &wgpu::Device,
+        queue: &wgpu::Queue,
+        screen: &ScreenDescriptor,
+        _encoder: &mut wgpu::CommandEncoder,
+        _resources: &mut CallbackResources,
+    ) -> Vec<wgpu::CommandBuffer> {
+        let mut uniform = *self.uniform;
+        let scale = screen.pixels_per_point;
+        uniform.viewport_min = uniform.viewport_min.map(|edge| (edge * scale).round());
+        uniform.texels_per_pixel /= scale;
+        uniform.outline_px *= scale;
+        queue.write_buffer(&self.buffer, 0, bytemuck::bytes_of(&uniform));
+        Vec::new()
+    }
+
+    fn paint(
+        &self,
+        _info: egui::PaintCallbackInfo,
+        pass: &mut wgpu::RenderPass<'static>,
+        _resources: &CallbackResources,
+    ) {
+        pass.set_pipeline(&self.pipeline);
+        pass.set_bind_group(0, &self.group, &[]);
+        pass.draw(0..3, 0..1);
+    }
+}
+
+/// Raises the texture limits of the device to what the adapter allows: egui's own 8192 panics above it.
+pub fn raise_limits(setup: &mut egui_wgpu::WgpuSetupCreateNew) {
+    setup.device_descriptor = Arc::new(|adapter| {
+        let offered = adapter.limits();
+        let base = if adapter.get_info().backend == wgpu::Backend::Gl {
+            wgpu::Limits::downlevel_webgl2_defaults()
+        } else {
+            wgpu::Limits::default()
+        };
+        wgpu::DeviceDescriptor {
+            label: Some("peaknet"),
+            required_limits: wgpu::Limits {
+                max_texture_dimension_2d: offered.max_texture_dimension_2d,
+                max_texture_array_layers: offered.max_texture_array_layers.min(2048),
+                ..base
+            },
+            ..wgpu::DeviceDescriptor::default()
+        }
+    });
+}
+
+/// A device without a window, for screenshots and tests; `None` where there is no adapter at all.
+pub fn headless() -> Result<RenderState, String> {
+    let setup = egui_kittest::wgpu::default_wgpu_setup();
+    let setup = match setup {
+        egui_wgpu::WgpuSetup::CreateNew(mut create) => {
+            raise_limits(&mut create);
+            egui_wgpu::WgpuSetup::CreateNew(create)
+        }
+        existing => existing,
+    };
+    let config = egui_wgpu::WgpuConfiguration {
+        wgpu_setup: setup.clone(),
+        ..egui_wgpu::WgpuConfiguration::default()
+    };
+    let instance = block_on(setup.new_instance());
+    let options = egui_wgpu::RendererOptions::PREDICTABLE;
+    block_on(RenderState::create(&config, &instance, None, options)).map_err(|error| {
+        format!("No graphics adapter was found ({error}); install a Vulkan driver, in software: mesa-vulkan-drivers.")
+    })
+}
+
+/// Runs a future of wgpu to its end; natively they are ready at once.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let mut future = std::pin::pin!(future);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    loop {
+        if let std::task::Poll::Ready(value) = future.as_mut().poll(&mut context) {
+            return value;
+        }
+        std::thread::yield_now();
+    }
+}

@@ -1,0 +1,502 @@
+//! The right panel: tone, layers, label, net; only what belongs to the current tool and frame.
+
+use egui::{Align, Layout, Ui, vec2};
+use egui_material_icons::icons::{ICON_LOCK, ICON_LOCK_OPEN, ICON_VISIBILITY, ICON_VISIBILITY_OFF};
+
+use super::keys::{self, Action};
+use super::{plots, text, theme};
+use crate::domain::labels::{Class, Review};
+use crate::domain::tone::{ColorMap, Curve};
+use crate::session::Session;
+use crate::session::command::{Accept, Command};
+
+pub fn show(
+    ui: &mut Ui,
+    session: &Session,
+    histogram: &mut plots::Histogram,
+    commands: &mut Vec<Command>,
+) {
+    egui::ScrollArea::vertical()
+        .auto_shrink(false)
+        .show(ui, |ui| {
+            egui::Frame::new()
+                .inner_margin(egui::Margin::symmetric(10, 6))
+                .show(ui, |ui| {
+                    ui.set_width(ui.available_width());
+                    tone(ui, session, histogram, commands);
+                    gap(ui);
+                    layers(ui, session, commands);
+                    gap(ui);
+                    label(ui, session, commands);
+                    gap(ui);
+                    net(ui, session, commands);
+                });
+        });
+}
+
+fn gap(ui: &mut Ui) {
+    ui.add_space(3.0);
+    ui.separator();
+    ui.add_space(1.0);
+}
+
+/// A small frameless button that is an icon.
+fn icon_button(
+    ui: &mut Ui,
+    symbol: egui_material_icons::MaterialIcon,
+    name: &str,
+    is_strong: bool,
+) -> bool {
+    let text = symbol.rich_text().size(16.0);
+    let text = if is_strong { text } else { text.weak() };
+    let response = ui.add(
+        egui::Button::new(text)
+            .frame_when_inactive(false)
+            .min_size(vec2(22.0, 20.0)),
+    );
+    response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, name));
+    response.on_hover_text(name).clicked()
+}
+
+fn tone(
+    ui: &mut Ui,
+    session: &Session,
+    histogram: &mut plots::Histogram,
+    commands: &mut Vec<Command>,
+) {
+    ui.horizontal(|ui| {
+        ui.label(theme::title("Tone"));
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            let (symbol, name) = if session.tone_locked {
+                (ICON_LOCK, "The tone is kept for the next run")
+            } else {
+                (ICON_LOCK_OPEN, "Keep the tone for the next run (Shift+C)")
+            };
+            if icon_button(ui, symbol, name, session.tone_locked) {
+                commands.push(Command::SetToneLocked(!session.tone_locked));
+            }
+            if ui
+                .button("Auto")
+                .on_hover_text(keys::tip(Action::AutoTone))
+                .clicked()
+            {
+                commands.push(Command::AutoTone);
+            }
+        });
+    });
+    histogram.show(ui, session, commands);
+    let mut tone = session.tone;
+    let speed = f64::from((tone.high - tone.low).abs().max(1e-6)) / 200.0;
+    let decimals = (3.0 - (tone.high - tone.low).abs().max(1e-6).log10()).clamp(0.0, 8.0) as usize;
+    ui.horizontal(|ui| {
+        let (mut low, mut high) = (tone.low, tone.high);
+        let width = (ui.available_width() - 29.0) / 2.0;
+        let response = ui.add_sized(
+            [width, theme::ROW],
+            egui::DragValue::new(&mut low)
+                .speed(speed)
+                .max_decimals(decimals),
+        );
+        let low_changed = response.changed();
+        response.widget_info(|| {
+            egui::WidgetInfo::labeled(egui::Role::SpinButton, true, "Lowest value")
+        });
+        ui.label(theme::small("to"));
+        let response = ui.add_sized(
+            [width, theme::ROW],
+            egui::DragValue::new(&mut high)
+                .speed(speed)
+                .max_decimals(decimals),
+        );
+        let high_changed = response.changed();
+        response.widget_info(|| {
+            egui::WidgetInfo::labeled(egui::Role::SpinButton, true, "Highest value")
+        });
+        if low_changed || high_changed {
+            tone.set_range(low, high);
+        }
+    });
+    ui.horizontal(|ui| {
+        let width = (ui.available_width() - 6.0) / 2.0;
+        let curve = egui::ComboBox::from_id_salt("curve")
+            .selected_text(tone.curve.name())
+            .width(width);
+        let response = curve.show_ui(ui, |ui| {
+            for curve in Curve::ALL {
+                ui.selectable_value(&mut tone.curve, curve, curve.name());
+            }
+        });
+        response
+            .response
+            .widget_info(|| egui::WidgetInfo::labeled(egui::Role::ComboBox, true, "Curve"));
+        let map = egui::ComboBox::from_id_salt("map")
+            .selected_text(tone.map.name())
+            .width(width);
+        let response = map.show_ui(ui, |ui| {
+            for map in ColorMap::ALL {
+                ui.selectable_value(&mut tone.map, map, map.name());
+            }
+        });
+        response
+            .response
+            .widget_info(|| egui::WidgetInfo::labeled(egui::Role::ComboBox, true, "Colour map"));
+    });
+    if tone != session.tone {
+        commands.push(Command::SetTone(tone));
+    }
+}
+
+fn layers(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
+    let mut layers = session.layers.clone();
+    ui.horizontal(|ui| {
+        ui.label(theme::title("Layers"));
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            let text = if layers.filled { "filled" } else { "outlined" };
+            if ui
+                .button(text)
+                .on_hover_text(keys::tip(Action::Fill))
+                .clicked()
+            {
+                layers.filled = !layers.filled;
+            }
+        });
+    });
+    let peaks = session
+        .shown_prediction()
+        .map(|predicted| predicted.peaks.len());
+    let count = peaks.map_or_else(String::new, |count| text::thousands(count as f64));
+    let classes = [theme::PEAK, theme::ARTIFACT];
+    layer(
+        ui,
+        "labels",
+        &classes,
+        &mut layers.labels,
+        Some(&mut layers.labels_opacity),
+        "",
+    );
+    layer(
+        ui,
+        "net",
+        &classes,
+        &mut layers.prediction,
+        Some(&mut layers.prediction_opacity),
+        "",
+    );
+    layer(
+        ui,
+        "found peaks",
+        &[theme::FOUND],
+        &mut layers.peaks,
+        None,
+        &count,
+    );
+    layer(ui, "bad pixels", &[theme::BAD], &mut layers.bad, None, "");
+    layer(ui, "rings", &[theme::RING], &mut layers.rings, None, "");
+    if layers != session.layers {
+        commands.push(Command::SetLayers(layers));
+    }
+}
+
+fn layer(
+    ui: &mut Ui,
+    name: &str,
+    colors: &[egui::Color32],
+    is_on: &mut bool,
+    opacity: Option<&mut f32>,
+    note: &str,
+) {
+    ui.horizontal(|ui| {
+        let symbol = if *is_on {
+            ICON_VISIBILITY
+        } else {
+            ICON_VISIBILITY_OFF
+        };
+        if icon_button(ui, symbol, &format!("Show {name}"), *is_on) {
+            *is_on = !*is_on;
+        }
+        let (rect, _) = ui.allocate_exact_size(vec2(10.0, 9.0), egui::Sense::hover());
+        let width = rect.width() / colors.len().max(1) as f32;
+        for (index, color) in colors.iter().enumerate() {
+            let left = rect.left() + index as f32 * width;
+            let part = egui::Rect::from_x_y_ranges(left..=left + width, rect.y_range());
+            // The net's outlines are dashed on the canvas.
+            if name == "net" {
+                ui.painter().rect_stroke(
+                    part.shrink(1.0),
+                    0,
+                    egui::Stroke::new(1.2, *color),
+                    egui::StrokeKind::Middle,
+                );
+            } else {
+                ui.painter().rect_filled(part, 1, *color);
+            }
+        }
+        ui.label(if *is_on {
+            egui::RichText::new(name)
+        } else {
+            egui::RichText::new(name).weak()
+        });
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            if let Some(opacity) = opacity {
+                let slider = egui::Slider::new(opacity, 0.0..=1.0).show_value(false);
+                let response = ui.add_enabled(*is_on, slider);
+                let label = format!("Opacity of {name}");
+                response
+                    .widget_info(|| egui::WidgetInfo::labeled(egui::Role::Slider, true, &label));
+            } else if !note.is_empty() {
+                ui.label(egui::RichText::new(note).weak());
+            }
+        });
+    });
+}
+
+fn label(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
+    ui.horizontal(|ui| {
+        ui.label(theme::title("Label"));
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            ui.label(theme::small(session.tool.name()));
+        });
+    });
+    ui.horizontal(|ui| {
+        let width = (ui.available_width() - 12.0) / 3.0;
+        for (class, key) in [
+            (Class::Peak, "Q"),
+            (Class::Artifact, "W"),
+            (Class::Ignore, "E"),
+        ] {
+            class_button(ui, session, class, key, width, commands);
+        }
+    });
+    if session.tool.has_brush() {
+        ui.horizontal(|ui| {
+            let mut diameter = session.brush_diameter;
+            ui.label("brush");
+            let slider = egui::Slider::new(&mut diameter, 1.0..=300.0)
+                .logarithmic(true)
+                .max_decimals(0)
+                .suffix(" px");
+            let response = ui.add(slider);
+            response
+                .widget_info(|| egui::WidgetInfo::labeled(egui::Role::Slider, true, "Brush size"));
+            if response
+                .on_hover_text("Brush size ([ and ], Shift+wheel)")
+                .changed()
+            {
+                commands.push(Command::SetBrushDiameter(diameter));
+            }
+        });
+    }
+    let mut protect = session.protect;
+    if ui
+        .checkbox(&mut protect, "protect what is labelled")
+        .on_hover_text(keys::tip(Action::Protect))
+        .changed()
+    {
+        commands.push(Command::SetProtect(protect));
+    }
+    let Some(shown) = &session.shown else { return };
+    if let Some(reason) = &shown.read_only {
+        ui.label(theme::small(reason.clone()));
+        return;
+    }
+    ui.horizontal(|ui| {
+        let is_possible = super::menu::is_possible(session, Action::AcceptAll);
+        ui.add_enabled_ui(is_possible, |ui| {
+            let accept = ui.button("Accept prediction");
+            if accept
+                .on_hover_text("Labels become the prediction, except where you painted (Y)")
+                .clicked()
+            {
+                commands.push(Command::Accept(Accept::All));
+            }
+            if ui
+                .button("peaks")
+                .on_hover_text("Accept the predicted peaks only")
+                .clicked()
+            {
+                commands.push(Command::Accept(Accept::OneClass(Class::Peak)));
+            }
+            if ui
+                .button("artifact")
+                .on_hover_text("Accept the predicted artifact only")
+                .clicked()
+            {
+                commands.push(Command::Accept(Accept::OneClass(Class::Artifact)));
+            }
+        });
+    });
+    review(ui, session, commands);
+    history(ui, session);
+}
+
+fn class_button(
+    ui: &mut Ui,
+    session: &Session,
+    class: Class,
+    key: &str,
+    width: f32,
+    commands: &mut Vec<Command>,
+) {
+    let is_current = session.class.current == class;
+    let text = egui::RichText::new(class.name());
+    let button = egui::Button::new(text)
+        .selected(is_current)
+        .min_size(vec2(width, 24.0));
+    let response = ui.add(button);
+    let mark = egui::Rect::from_min_size(
+        response.rect.left_bottom() + vec2(4.0, -4.0),
+        vec2(response.rect.width() - 8.0, 2.5),
+    );
+    ui.painter().rect_filled(mark, 1, theme::class_color(class));
+    if response
+        .on_hover_text(format!("Paint {} ({key})", class.name()))
+        .clicked()
+    {
+        commands.push(Command::SetClass(class));
+    }
+}
+
+fn review(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
+    let state = session
+        .rows
+        .get(session.selected)
+        .map(|row| row.review)
+        .unwrap_or_default();
+    ui.horizontal(|ui| {
+        ui.add_enabled_ui(session.can_paint(), |ui| {
+            let confirm = ui.button("Confirm and go on");
+            if confirm
+                .on_hover_text("You vouch for every pixel of this frame (Enter)")
+                .clicked()
+            {
+                commands.push(Command::Confirm);
+            }
+            let is_flagged = state == Review::Flagged;
+            let flag = ui.add(egui::Button::new("Flag").selected(is_flagged));
+            if flag
+                .on_hover_text("Put aside with a question (T)")
+                .clicked()
+            {
+                let next = if is_flagged {
+                    Review::Started
+                } else {
+                    Review::Flagged
+                };
+                commands.push(Command::SetReview(next));
+            }
+        });
+        ui.label(theme::small(state.name()));
+    });
+}
+
+/// The frame's edits, newest first; undone ones pale.
+fn history(ui: &mut Ui, session: &Session) {
+    let Some(history) = session.shown.as_ref().map(|shown| &shown.history) else {
+        return;
+    };
+    if history.edits.is_empty() {
+        ui.label(theme::small(
+            "No labels yet: accept the prediction, or paint.",
+        ));
+        return;
+    }
+    egui::CollapsingHeader::new(theme::small(match history.done {
+        1 => "1 edit".to_owned(),
+        done => format!("{done} edits"),
+    }))
+    .id_salt("history")
+    .default_open(true)
+    .show(ui, |ui| {
+        egui::ScrollArea::vertical()
+            .id_salt("edits")
+            .max_height(96.0)
+            .auto_shrink([false, true])
+            .show(ui, |ui| {
+                ui.spacing_mut().item_spacing.y = 1.0;
+                for (index, edit) in history.edits.iter().enumerate().rev().take(50) {
+                    let text = egui::RichText::new(&edit.tool).size(theme::SMALL);
+                    let text = if index < history.done {
+                        text
+                    } else {
+                        text.weak().strikethrough()
+                    };
+                    ui.add(egui::Label::new(text).truncate());
+                }
+            });
+    });
+}
+
+fn net(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
+    ui.label(theme::title("Net"));
+    if session.nets.is_empty() && session.net.is_none() {
+        ui.label(theme::small(
+            "No net was found. Nets lie in a folder named models, or are trained from confirmed frames with Ctrl+T.",
+        ));
+        return;
+    }
+    let name = session
+        .net
+        .as_ref()
+        .map_or("none", |net| net.entry.name.as_str());
+    let combo = egui::ComboBox::from_id_salt("net")
+        .selected_text(name)
+        .width(ui.available_width());
+    let response = combo.show_ui(ui, |ui| {
+        for entry in &session.nets {
+            let is_current = session
+                .net
+                .as_ref()
+                .is_some_and(|net| net.entry.path == entry.path);
+            let label = ui
+                .selectable_label(is_current, &entry.name)
+                .on_hover_text(&entry.summary);
+            if label.clicked() && !is_current {
+                commands.push(Command::ChooseNet(entry.path.clone()));
+            }
+        }
+    });
+    if session.net_loading {
+        super::menu::waiting_line(ui, response.response.rect);
+    }
+    response
+        .response
+        .widget_info(|| egui::WidgetInfo::labeled(egui::Role::ComboBox, true, "Net"));
+    if let Some(net) = &session.net {
+        let ms = session
+            .shown_prediction()
+            .map(|predicted| text::duration(predicted.net_ms));
+        let line = match ms {
+            Some(ms) => format!("{}, {ms} a frame", net.device),
+            None => net.device.clone(),
+        };
+        ui.label(theme::small(line));
+        if !net.entry.summary.is_empty() {
+            ui.label(theme::small(net.entry.summary.clone()));
+        }
+    }
+    ui.horizontal(|ui| {
+        let mut ahead = session.predict;
+        if ui
+            .checkbox(&mut ahead, "predict ahead")
+            .on_hover_text(keys::tip(Action::Predict))
+            .changed()
+        {
+            commands.push(Command::SetPredict(ahead));
+        }
+        let mut all = session.predict_all;
+        let response = ui.add_enabled(session.predict, egui::Checkbox::new(&mut all, "whole run"));
+        if response
+            .on_hover_text("Predict every frame, for the table and the strip")
+            .changed()
+        {
+            commands.push(Command::PredictAll(all));
+        }
+    });
+    if let Some(predicted) = session.shown_prediction() {
+        let percent = predicted.artifact_fraction * 100.0;
+        let peaks = text::thousands(predicted.peaks.len() as f64);
+        ui.label(theme::small(format!(
+            "{peaks} peaks, {percent:.1} % artifact"
+        )));
+    }
+}

@@ -1,0 +1,465 @@
+//! The one table of what can be done from the window: text, tooltip, shortcut, place in the menu.
+
+use egui::{Key, Modifiers};
+
+use crate::domain::labels::Class;
+use crate::session::tool::Tool;
+
+/// Everything that a key, a menu entry or the palette can start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    Open,
+    OpenFolder,
+    OpenProject,
+    Demo,
+    Export,
+    Quit,
+    Undo,
+    Redo,
+    Next,
+    Previous,
+    NextTen,
+    PreviousTen,
+    First,
+    Last,
+    Random,
+    RandomBack,
+    GoTo,
+    NextUnreviewed,
+    Tool(Tool),
+    Class(Class),
+    SwapClass,
+    BrushLarger,
+    BrushSmaller,
+    Protect,
+    Fit,
+    OneToOne,
+    ZoomIn,
+    ZoomOut,
+    AutoTone,
+    LockTone,
+    Fill,
+    HideOverlays,
+    Loupe,
+    Panels,
+    Theme,
+    Confirm,
+    Flag,
+    AcceptAll,
+    AcceptPeaks,
+    AcceptArtifact,
+    ClearSheet,
+    Predict,
+    PredictAll,
+    Train,
+    Calibrant,
+    Palette,
+    Keys,
+}
+
+/// The menus of the bar, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Menu {
+    File,
+    Edit,
+    View,
+    Labels,
+    Net,
+    Geometry,
+    Help,
+}
+
+impl Menu {
+    pub const ALL: [Self; 7] = [
+        Self::File,
+        Self::Edit,
+        Self::View,
+        Self::Labels,
+        Self::Net,
+        Self::Geometry,
+        Self::Help,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::File => "File",
+            Self::Edit => "Edit",
+            Self::View => "View",
+            Self::Labels => "Labels",
+            Self::Net => "Net",
+            Self::Geometry => "Geometry",
+            Self::Help => "Help",
+        }
+    }
+}
+
+/// One line of the table.
+pub struct Entry {
+    pub action: Action,
+    pub menu: Menu,
+    pub text: &'static str,
+    /// The keys, the first one shown in menus and tooltips.
+    pub keys: &'static [(Modifiers, Key)],
+}
+
+const NONE: Modifiers = Modifiers::NONE;
+const SHIFT: Modifiers = Modifiers::SHIFT;
+const CTRL: Modifiers = Modifiers::COMMAND;
+const CTRL_SHIFT: Modifiers = Modifiers {
+    shift: true,
+    ..Modifiers::COMMAND
+};
+
+const fn entry(
+    action: Action,
+    menu: Menu,
+    text: &'static str,
+    keys: &'static [(Modifiers, Key)],
+) -> Entry {
+    Entry {
+        action,
+        menu,
+        text,
+        keys,
+    }
+}
+
+/// All of it, in menu order.
+pub const TABLE: &[Entry] = &[
+    entry(Action::Open, Menu::File, "Open a run...", &[(CTRL, Key::O)]),
+    entry(
+        Action::OpenFolder,
+        Menu::File,
+        "Open a folder of frames...",
+        &[(CTRL_SHIFT, Key::O)],
+    ),
+    entry(Action::OpenProject, Menu::File, "Open a project...", &[]),
+    entry(Action::Demo, Menu::File, "Open the demo", &[]),
+    entry(
+        Action::Export,
+        Menu::File,
+        "Export a training set...",
+        &[(CTRL, Key::E)],
+    ),
+    entry(Action::Quit, Menu::File, "Quit", &[(CTRL, Key::Q)]),
+    entry(Action::Undo, Menu::Edit, "Undo", &[(CTRL, Key::Z)]),
+    entry(
+        Action::Redo,
+        Menu::Edit,
+        "Redo",
+        &[(CTRL_SHIFT, Key::Z), (CTRL, Key::Y)],
+    ),
+    entry(
+        Action::Tool(Tool::Brush),
+        Menu::Edit,
+        "Brush",
+        &[(NONE, Key::Num1)],
+    ),
+    entry(
+        Action::Tool(Tool::Eraser),
+        Menu::Edit,
+        "Eraser",
+        &[(NONE, Key::Num2)],
+    ),
+    entry(
+        Action::Tool(Tool::Polygon),
+        Menu::Edit,
+        "Polygon",
+        &[(NONE, Key::Num3)],
+    ),
+    entry(
+        Action::Tool(Tool::Fill),
+        Menu::Edit,
+        "Fill",
+        &[(NONE, Key::Num4)],
+    ),
+    entry(
+        Action::Tool(Tool::Pick),
+        Menu::Edit,
+        "Pick a class",
+        &[(NONE, Key::Num5)],
+    ),
+    entry(
+        Action::Tool(Tool::PeakGrow),
+        Menu::Edit,
+        "Grow a peak",
+        &[(NONE, Key::Num6)],
+    ),
+    entry(
+        Action::BrushSmaller,
+        Menu::Edit,
+        "Smaller brush",
+        &[(NONE, Key::OpenBracket)],
+    ),
+    entry(
+        Action::BrushLarger,
+        Menu::Edit,
+        "Larger brush",
+        &[(NONE, Key::CloseBracket)],
+    ),
+    entry(
+        Action::Next,
+        Menu::View,
+        "Next frame",
+        &[(NONE, Key::D), (NONE, Key::ArrowRight)],
+    ),
+    entry(
+        Action::Previous,
+        Menu::View,
+        "Previous frame",
+        &[(NONE, Key::A), (NONE, Key::ArrowLeft)],
+    ),
+    entry(
+        Action::NextTen,
+        Menu::View,
+        "Ten frames on",
+        &[(SHIFT, Key::D), (SHIFT, Key::ArrowRight)],
+    ),
+    entry(
+        Action::PreviousTen,
+        Menu::View,
+        "Ten frames back",
+        &[(SHIFT, Key::A), (SHIFT, Key::ArrowLeft)],
+    ),
+    entry(
+        Action::First,
+        Menu::View,
+        "First frame",
+        &[(NONE, Key::Home)],
+    ),
+    entry(Action::Last, Menu::View, "Last frame", &[(NONE, Key::End)]),
+    entry(
+        Action::Random,
+        Menu::View,
+        "Random frame",
+        &[(NONE, Key::R)],
+    ),
+    entry(
+        Action::RandomBack,
+        Menu::View,
+        "Back from random",
+        &[(SHIFT, Key::R)],
+    ),
+    entry(
+        Action::GoTo,
+        Menu::View,
+        "Go to frame...",
+        &[(NONE, Key::G)],
+    ),
+    entry(
+        Action::NextUnreviewed,
+        Menu::View,
+        "Next unconfirmed frame",
+        &[(NONE, Key::N)],
+    ),
+    entry(Action::Fit, Menu::View, "Fit the frame", &[(NONE, Key::Z)]),
+    entry(
+        Action::OneToOne,
+        Menu::View,
+        "One to one",
+        &[(SHIFT, Key::Z)],
+    ),
+    entry(
+        Action::ZoomIn,
+        Menu::View,
+        "Zoom in",
+        &[(NONE, Key::Plus), (NONE, Key::Equals)],
+    ),
+    entry(
+        Action::ZoomOut,
+        Menu::View,
+        "Zoom out",
+        &[(NONE, Key::Minus)],
+    ),
+    entry(Action::AutoTone, Menu::View, "Auto tone", &[(NONE, Key::C)]),
+    entry(
+        Action::LockTone,
+        Menu::View,
+        "Keep the tone for the next run",
+        &[(SHIFT, Key::C)],
+    ),
+    entry(
+        Action::Fill,
+        Menu::View,
+        "Fill or outline the classes",
+        &[(NONE, Key::F)],
+    ),
+    entry(
+        Action::HideOverlays,
+        Menu::View,
+        "Hide all overlays (hold)",
+        &[(NONE, Key::V)],
+    ),
+    entry(Action::Loupe, Menu::View, "Loupe", &[(NONE, Key::L)]),
+    entry(Action::Panels, Menu::View, "Panels", &[(NONE, Key::Tab)]),
+    entry(Action::Theme, Menu::View, "Dark or light", &[]),
+    entry(
+        Action::Class(Class::Peak),
+        Menu::Labels,
+        "Paint peak",
+        &[(NONE, Key::Q)],
+    ),
+    entry(
+        Action::Class(Class::Artifact),
+        Menu::Labels,
+        "Paint artifact",
+        &[(NONE, Key::W)],
+    ),
+    entry(
+        Action::Class(Class::Ignore),
+        Menu::Labels,
+        "Paint ignore",
+        &[(NONE, Key::E)],
+    ),
+    entry(
+        Action::SwapClass,
+        Menu::Labels,
+        "Swap with background",
+        &[(NONE, Key::X)],
+    ),
+    entry(
+        Action::Protect,
+        Menu::Labels,
+        "Protect what is labelled",
+        &[(NONE, Key::B)],
+    ),
+    entry(
+        Action::AcceptAll,
+        Menu::Labels,
+        "Accept the prediction",
+        &[(NONE, Key::Y)],
+    ),
+    entry(
+        Action::AcceptPeaks,
+        Menu::Labels,
+        "Accept the predicted peaks",
+        &[],
+    ),
+    entry(
+        Action::AcceptArtifact,
+        Menu::Labels,
+        "Accept the predicted artifact",
+        &[],
+    ),
+    entry(
+        Action::ClearSheet,
+        Menu::Labels,
+        "Clear the labels of this frame",
+        &[],
+    ),
+    entry(
+        Action::Confirm,
+        Menu::Labels,
+        "Confirm and go on",
+        &[(NONE, Key::Enter)],
+    ),
+    entry(
+        Action::Flag,
+        Menu::Labels,
+        "Flag this frame",
+        &[(NONE, Key::T)],
+    ),
+    entry(
+        Action::Predict,
+        Menu::Net,
+        "Predict ahead",
+        &[(NONE, Key::P)],
+    ),
+    entry(Action::PredictAll, Menu::Net, "Predict the whole run", &[]),
+    entry(Action::Train, Menu::Net, "Train...", &[(CTRL, Key::T)]),
+    entry(
+        Action::Calibrant,
+        Menu::Geometry,
+        "Calibrant rings...",
+        &[(CTRL, Key::K)],
+    ),
+    entry(
+        Action::Palette,
+        Menu::Help,
+        "Find a command...",
+        &[(CTRL, Key::P)],
+    ),
+    entry(
+        Action::Keys,
+        Menu::Help,
+        "Keys",
+        &[(NONE, Key::Questionmark)],
+    ),
+];
+
+/// The table's line of an action.
+pub fn entry_of(action: Action) -> Option<&'static Entry> {
+    TABLE.iter().find(|entry| entry.action == action)
+}
+
+/// Name and key for a tooltip: `Brush (1)`.
+pub fn tip(action: Action) -> String {
+    entry_of(action).map_or_else(String::new, |entry| match entry.keys.first() {
+        Some(key) => format!("{} ({})", entry.text, key_text(*key)),
+        None => entry.text.to_owned(),
+    })
+}
+
+/// A key as people write it.
+pub fn key_text((modifiers, key): (Modifiers, Key)) -> String {
+    let mut text = String::new();
+    if modifiers.command {
+        text.push_str("Ctrl+");
+    }
+    if modifiers.shift {
+        text.push_str("Shift+");
+    }
+    text.push_str(match key {
+        Key::OpenBracket => "[",
+        Key::CloseBracket => "]",
+        Key::Questionmark => "?",
+        Key::ArrowLeft => "Left",
+        Key::ArrowRight => "Right",
+        Key::Plus => "+",
+        Key::Minus => "-",
+        Key::Equals => "=",
+        other => other.name(),
+    });
+    text
+}
+
+/// The action of a pressed key, if the table has one.
+pub fn action_of(key: Key, modifiers: Modifiers) -> Option<Action> {
+    let is_meant = |&(wanted, wanted_key): &(Modifiers, Key)| {
+        let shift_free = matches!(wanted_key, Key::Questionmark | Key::Plus);
+        wanted_key == key
+            && wanted.command == modifiers.command
+            && (shift_free || wanted.shift == modifiers.shift)
+            && !modifiers.alt
+    };
+    TABLE
+        .iter()
+        .find(|entry| entry.keys.iter().any(is_meant))
+        .map(|entry| entry.action)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_key_has_two_meanings_and_no_action_two_lines() {
+        let mut seen = std::collections::HashSet::new();
+        for (index, entry) in TABLE.iter().enumerate() {
+            for key in entry.keys {
+                assert!(
+                    seen.insert(key_text(*key)),
+                    "{} is taken twice",
+                    key_text(*key)
+                );
+                assert_eq!(action_of(key.1, key.0), Some(entry.action));
+            }
+            assert!(
+                TABLE
+                    .iter()
+                    .skip(index + 1)
+                    .all(|other| other.action != entry.action)
+            );
+        }
+    }
+}

@@ -1,0 +1,380 @@
+//! The menu bar, the overlay of keys and the palette: all drawn from the one table.
+
+use egui::Ui;
+
+use super::Window;
+use super::keys::{self, Action, Entry, Menu, TABLE};
+use super::theme;
+use crate::session::Session;
+use crate::session::command::Command;
+
+/// The bar on top: menus, what is open, the way to the keys.
+pub fn bar(ui: &mut Ui, session: &Session) -> Vec<Action> {
+    let mut actions = Vec::new();
+    egui::MenuBar::new().ui(ui, |ui| {
+        for menu in Menu::ALL {
+            ui.menu_button(menu.name(), |ui| {
+                for entry in TABLE.iter().filter(|entry| entry.menu == menu) {
+                    if starts_group(entry.action) {
+                        ui.separator();
+                    }
+                    if button(ui, session, entry) {
+                        actions.push(entry.action);
+                        ui.close();
+                    }
+                }
+            });
+        }
+        let title = title(session);
+        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+            let keys = egui::Button::new(theme::small("? keys")).frame(false);
+            if ui
+                .add(keys)
+                .on_hover_text(keys::tip(Action::Keys))
+                .clicked()
+            {
+                actions.push(Action::Keys);
+            }
+            ui.with_layout(
+                egui::Layout::centered_and_justified(egui::Direction::LeftToRight),
+                |ui| {
+                    let label = ui.add(egui::Label::new(title).selectable(false).truncate());
+                    if session.pending.is_waiting() || session.opening.is_some() {
+                        waiting_line(ui, label.rect);
+                    }
+                },
+            );
+        });
+    });
+    actions
+}
+
+/// The thin line under the title of what waits.
+pub fn waiting_line(ui: &Ui, rect: egui::Rect) {
+    let y = rect.bottom() + 1.0;
+    let color = ui.visuals().selection.bg_fill;
+    let middle = rect.center().x;
+    let half = (rect.width() / 2.0).min(90.0);
+    ui.painter().hline(
+        middle - half..=middle + half,
+        y,
+        egui::Stroke::new(2.0, color),
+    );
+}
+
+fn title(session: &Session) -> String {
+    match (&session.run, &session.opening) {
+        (_, Some((_, request))) => {
+            let name = request
+                .paths
+                .first()
+                .map_or_else(String::new, |path| super::text::file_name(path));
+            format!("opening {name}")
+        }
+        (Some(open), None) => format!(
+            "{}  ·  frame {} / {}",
+            open.info.name,
+            super::text::thousands(session.selected as f64 + 1.0),
+            super::text::thousands(open.info.frames as f64),
+        ),
+        (None, None) => "PeakNet Studio".to_owned(),
+    }
+}
+
+/// A line above these entries of a menu.
+const fn starts_group(action: Action) -> bool {
+    use crate::session::tool::Tool;
+    matches!(
+        action,
+        Action::Export
+            | Action::Quit
+            | Action::Tool(Tool::Brush)
+            | Action::BrushSmaller
+            | Action::First
+            | Action::Fit
+            | Action::AutoTone
+            | Action::Fill
+            | Action::Panels
+            | Action::SwapClass
+            | Action::AcceptAll
+            | Action::Confirm
+            | Action::Train
+    )
+}
+
+fn button(ui: &mut Ui, session: &Session, entry: &Entry) -> bool {
+    let mut button = egui::Button::new(entry.text);
+    if let Some(key) = entry.keys.first() {
+        button = button.shortcut_text(keys::key_text(*key));
+    }
+    button = button.selected(is_on(session, entry.action));
+    ui.add_enabled(is_possible(session, entry.action), button)
+        .clicked()
+}
+
+fn is_on(session: &Session, action: Action) -> bool {
+    match action {
+        Action::Tool(tool) => session.tool == tool,
+        Action::Class(class) => session.class.current == class,
+        Action::Protect => session.protect,
+        Action::LockTone => session.tone_locked,
+        Action::Fill => session.layers.filled,
+        Action::Predict => session.predict,
+        Action::PredictAll => session.predict_all,
+        _ => false,
+    }
+}
+
+/// Whether an action makes sense now; others are grey in the menus.
+pub fn is_possible(session: &Session, action: Action) -> bool {
+    let history = session.shown.as_ref().map(|shown| &shown.history);
+    match action {
+        Action::Undo => {
+            history.is_some_and(|history| history.done > 0) || session.gesture.is_some()
+        }
+        Action::Redo => history.is_some_and(|history| history.next_undone().is_some()),
+        Action::AcceptAll | Action::AcceptPeaks | Action::AcceptArtifact => {
+            session.can_paint() && session.shown_prediction().is_some()
+        }
+        Action::ClearSheet | Action::Confirm | Action::Flag => session.can_paint(),
+        Action::Next
+        | Action::Previous
+        | Action::NextTen
+        | Action::PreviousTen
+        | Action::First
+        | Action::Last
+        | Action::Random
+        | Action::RandomBack
+        | Action::GoTo
+        | Action::NextUnreviewed
+        | Action::Export
+        | Action::PredictAll => session.run.is_some(),
+        _ => true,
+    }
+}
+
+/// The overlay that lists every key, two columns.
+pub fn keys_overlay(ctx: &egui::Context, is_open: &mut bool) {
+    if !*is_open {
+        return;
+    }
+    let modal = egui::Modal::new(egui::Id::unique("keys")).show(ctx, |ui| {
+        ui.set_width(720.0);
+        ui.label(theme::title("Keys"));
+        ui.add_space(4.0);
+        ui.columns(2, |columns| {
+            let with_keys = TABLE.iter().filter(|entry| !entry.keys.is_empty());
+            let entries: Vec<&Entry> = with_keys.collect();
+            let half = entries.len().div_ceil(2);
+            for (column, part) in columns.iter_mut().zip(entries.chunks(half.max(1))) {
+                egui::Grid::new("keys").num_columns(2).min_col_width(132.0).spacing([14.0, 3.0]).show(column, |ui| {
+                    for entry in part {
+                        let all: Vec<String> = entry.keys.iter().map(|key| keys::key_text(*key)).take(2).collect();
+                        ui.label(theme::title(&all.join(", ")));
+                        ui.label(entry.text);
+                        ui.end_row();
+                    }
+                });
+            }
+        });
+        ui.add_space(6.0);
+        ui.label(theme::small(
+            "Wheel zooms about the pointer, Space or middle drag pans, Shift+wheel sizes the brush, right drag erases.",
+        ));
+    });
+    if modal.should_close() {
+        *is_open = false;
+    }
+}
+
+/// The palette: type a few letters of a command, Enter does the first one.
+pub fn palette(
+    ctx: &egui::Context,
+    text: &mut Option<String>,
+    session: &Session,
+) -> Option<Action> {
+    let typed = text.as_mut()?;
+    let mut chosen = None;
+    let modal = egui::Modal::new(egui::Id::unique("palette")).show(ctx, |ui| {
+        ui.set_width(360.0);
+        let field = egui::TextEdit::singleline(typed)
+            .hint_text("find a command")
+            .desired_width(f32::INFINITY);
+        let response = ui.add(field);
+        response.widget_info(|| {
+            egui::WidgetInfo::labeled(egui::Role::TextInput, true, "Find a command")
+        });
+        response.request_focus();
+        let wanted = typed.to_lowercase();
+        let fits = |entry: &&Entry| {
+            let text = entry.text.to_lowercase();
+            let has_all = wanted.split_whitespace().all(|word| text.contains(word));
+            has_all && is_possible(session, entry.action)
+        };
+        ui.with_layout(egui::Layout::top_down_justified(egui::Align::Min), |ui| {
+            for (index, entry) in TABLE.iter().filter(fits).take(12).enumerate() {
+                let is_entered = ui.input(|input| input.key_pressed(egui::Key::Enter));
+                let is_first = index == 0 && !wanted.is_empty();
+                if button(ui, session, entry) || (is_first && is_entered) {
+                    chosen = Some(entry.action);
+                }
+            }
+        });
+    });
+    if chosen.is_some() || modal.should_close() {
+        *text = None;
+    }
+    chosen
+}
+
+/// The keys that were pressed this frame, as actions; none while text is typed.
+pub fn pressed(ctx: &egui::Context) -> Vec<Action> {
+    if ctx.text_edit_focused() {
+        return Vec::new();
+    }
+    let actions = ctx.input(|input| {
+        let pressed = input.events.iter().filter_map(|event| match event {
+            egui::Event::Key {
+                key,
+                pressed: true,
+                modifiers,
+                repeat,
+                ..
+            } => keys::action_of(*key, *modifiers).filter(|action| !repeat || repeats(*action)),
+            _ => None,
+        });
+        pressed.collect::<Vec<_>>()
+    });
+    if actions.contains(&Action::Panels) {
+        // Tab would also move the keyboard focus onto a widget.
+        ctx.memory_mut(|memory| {
+            if let Some(id) = memory.focused() {
+                memory.surrender_focus(id);
+            }
+        });
+    }
+    actions
+}
+
+/// Actions that go on while their key is held.
+const fn repeats(action: Action) -> bool {
+    matches!(
+        action,
+        Action::Next
+            | Action::Previous
+            | Action::NextTen
+            | Action::PreviousTen
+            | Action::BrushLarger
+            | Action::BrushSmaller
+            | Action::Undo
+            | Action::Redo
+            | Action::ZoomIn
+            | Action::ZoomOut
+    )
+}
+
+impl Window {
+    /// Does what a key, a menu entry or the palette asked for.
+    pub(super) fn perform(&mut self, ctx: &egui::Context, action: Action) {
+        use crate::domain::labels::{Class, Review};
+        use crate::session::command::Accept;
+        use crate::session::tool::ToolEvent;
+        let session = &self.session;
+        if !is_possible(session, action) {
+            return;
+        }
+        let diameter = session.brush_diameter;
+        let command = match action {
+            Action::Open => Command::OpenDialog,
+            Action::OpenFolder => Command::OpenFolderDialog,
+            Action::OpenProject => Command::OpenProjectDialog,
+            Action::Demo => Command::OpenDemo,
+            Action::Export => Command::ExportDialog,
+            Action::Undo => Command::Undo,
+            Action::Redo => Command::Redo,
+            Action::Next => Command::Step(1),
+            Action::Previous => Command::Step(-1),
+            Action::NextTen => Command::Step(10),
+            Action::PreviousTen => Command::Step(-10),
+            Action::First => Command::First,
+            Action::Last => Command::Last,
+            Action::Random => Command::Random,
+            Action::RandomBack => Command::RandomBack,
+            Action::NextUnreviewed => Command::NextUnreviewed,
+            Action::Tool(tool) => Command::SetTool(tool),
+            Action::Class(class) => Command::SetClass(class),
+            Action::SwapClass => Command::SwapClass,
+            Action::BrushLarger => Command::SetBrushDiameter((diameter * 1.2).max(diameter + 1.0)),
+            Action::BrushSmaller => Command::SetBrushDiameter((diameter / 1.2).min(diameter - 1.0)),
+            Action::Protect => Command::SetProtect(!session.protect),
+            Action::AutoTone => Command::AutoTone,
+            Action::LockTone => Command::SetToneLocked(!session.tone_locked),
+            Action::Fill => {
+                let mut layers = session.layers.clone();
+                layers.filled = !layers.filled;
+                Command::SetLayers(layers)
+            }
+            Action::Confirm if session.gesture.is_some() => Command::Tool(ToolEvent::Finish),
+            Action::Confirm => Command::Confirm,
+            Action::Flag => {
+                let row = session.rows.get(session.selected);
+                let is_flagged = row.is_some_and(|row| row.review == Review::Flagged);
+                Command::SetReview(if is_flagged {
+                    Review::Started
+                } else {
+                    Review::Flagged
+                })
+            }
+            Action::AcceptAll => Command::Accept(Accept::All),
+            Action::AcceptPeaks => Command::Accept(Accept::OneClass(Class::Peak)),
+            Action::AcceptArtifact => Command::Accept(Accept::OneClass(Class::Artifact)),
+            Action::ClearSheet => Command::ClearSheet,
+            Action::Predict => Command::SetPredict(!session.predict),
+            Action::PredictAll => Command::PredictAll(!session.predict_all),
+            Action::HideOverlays => return,
+            Action::Quit => return ctx.send_viewport_cmd(egui::ViewportCommand::Close),
+            Action::Fit => return self.canvas.fit(),
+            Action::OneToOne => return self.canvas.one_to_one(),
+            Action::ZoomIn => return self.canvas.zoom_by(1.25),
+            Action::ZoomOut => return self.canvas.zoom_by(0.8),
+            Action::Loupe => {
+                self.canvas.has_loupe = !self.canvas.has_loupe;
+                return;
+            }
+            Action::Panels => {
+                self.are_panels_hidden = !self.are_panels_hidden;
+                return;
+            }
+            Action::Theme => {
+                let is_dark = ctx.theme() == egui::Theme::Dark;
+                let preference = if is_dark {
+                    egui::ThemePreference::Light
+                } else {
+                    egui::ThemePreference::Dark
+                };
+                return ctx.set_theme(preference);
+            }
+            Action::GoTo => {
+                self.go_to = Some(String::new());
+                return;
+            }
+            Action::Train => {
+                self.training.is_open = !self.training.is_open;
+                return;
+            }
+            Action::Calibrant => {
+                self.is_calibrant_open = !self.is_calibrant_open;
+                return;
+            }
+            Action::Palette => {
+                self.palette = Some(String::new());
+                return;
+            }
+            Action::Keys => {
+                self.are_keys_open = !self.are_keys_open;
+                return;
+            }
+        };
+        self.commands.push(command);
+    }
+}

@@ -1,0 +1,439 @@
+//! The window: draws `&Session`, pushes `Command`s. The only place that knows egui and wgpu.
+
+mod browser;
+mod calibrant;
+mod canvas;
+mod gpu;
+mod inspector;
+mod keys;
+mod menu;
+mod overlay;
+mod plots;
+mod pyramid;
+pub mod screenshot;
+mod status;
+mod text;
+mod theme;
+mod tools;
+mod training;
+mod welcome;
+
+use std::sync::Arc;
+
+use egui::Ui;
+use egui_wgpu::RenderState;
+
+use self::canvas::Canvas;
+use self::gpu::Gpu;
+use crate::domain::grid::PixelRect;
+use crate::session::Session;
+use crate::session::command::{Command, RunRequest};
+use crate::session::job::{FrameKey, Job, Predicted, Report};
+
+/// The session's way to the world: where jobs go and reports come from.
+pub struct World {
+    pub submit: Box<dyn FnMut(Vec<Job>)>,
+    pub reports: Box<dyn FnMut() -> Vec<Report>>,
+}
+
+impl World {
+    /// The real one: files, labels and nets on their threads.
+    pub fn of(workers: crate::workers::Workers) -> Self {
+        let workers = std::rc::Rc::new(workers);
+        let asked = workers.clone();
+        Self {
+            submit: Box::new(move |jobs| asked.submit(jobs)),
+            reports: Box::new(move || workers.reports()),
+        }
+    }
+}
+
+/// What the textures hold, to upload only what changed.
+#[derive(Default)]
+struct Uploaded {
+    key: Option<FrameKey>,
+    is_bad_shown: bool,
+    sheet_version: u64,
+    prediction: Option<Arc<Predicted>>,
+}
+
+/// The whole window; the same in eframe, in tests and in screenshots.
+pub struct Window {
+    pub session: Session,
+    pub canvas: Canvas,
+    world: World,
+    gpu: Option<Gpu>,
+    uploaded: Uploaded,
+    commands: Vec<Command>,
+    browser: browser::Browser,
+    histogram: plots::Histogram,
+    training: training::TrainingPanel,
+    are_panels_hidden: bool,
+    are_keys_open: bool,
+    is_calibrant_open: bool,
+    palette: Option<String>,
+    go_to: Option<String>,
+}
+
+impl Window {
+    /// A window onto a session; without a render state the canvas stays empty.
+    pub fn new(session: Session, world: World, render: Option<&RenderState>) -> Self {
+        Self {
+            session,
+            canvas: Canvas::default(),
+            world,
+            gpu: render.map(Gpu::new),
+            uploaded: Uploaded::default(),
+            commands: Vec::new(),
+            browser: browser::Browser::default(),
+            histogram: plots::Histogram::default(),
+            training: training::TrainingPanel::default(),
+            are_panels_hidden: false,
+            are_keys_open: false,
+            is_calibrant_open: false,
+            palette: None,
+            go_to: None,
+        }
+    }
+
+    /// Opens the calibrant panel from the start.
+    pub const fn open_calibrant(&mut self) {
+        self.is_calibrant_open = true;
+    }
+
+    /// Takes in what the world has reported and hands out what the session asks for.
+    pub fn logic(&mut self) {
+        for report in (self.world.reports)() {
+            self.session.absorb(report);
+        }
+        self.hand_out();
+    }
+
+    fn hand_out(&mut self) {
+        let jobs = self.session.take_jobs();
+        if !jobs.is_empty() {
+            (self.world.submit)(jobs);
+        }
+    }
+
+    /// One picture of the window: draw, then apply what the user asked for while it was drawn.
+    pub fn ui(&mut self, ui: &mut Ui) {
+        let ctx = ui.ctx().clone();
+        self.keyboard(&ctx);
+        self.dropped(&ctx);
+        self.upload();
+        self.layout(ui);
+        self.overlays(&ctx);
+        let has_changed = !self.commands.is_empty();
+        for command in std::mem::take(&mut self.commands) {
+            self.session.apply(command);
+        }
+        self.hand_out();
+        if has_changed {
+            // What was just changed is drawn with the next picture.
+            ctx.request_repaint();
+        }
+    }
+
+    fn layout(&mut self, ui: &mut Ui) {
+        let bar = egui::Frame::new()
+            .fill(ui.visuals().panel_fill)
+            .inner_margin(egui::Margin::symmetric(6, 2));
+        let actions = egui::Panel::top("menu")
+            .frame(bar)
+            .show(ui, |ui| menu::bar(ui, &self.session))
+            .inner;
+        let ctx = ui.ctx().clone();
+        for action in actions {
+            self.perform(&ctx, action);
+        }
+        let status_frame = egui::Frame::new()
+            .fill(ui.visuals().panel_fill)
+            .inner_margin(egui::Margin::symmetric(8, 2));
+        egui::Panel::bottom("status")
+            .frame(status_frame)
+            .show(ui, |ui| {
+                status::bar(ui, &self.session, self.canvas.pointer);
+            });
+        if !self.session.notices.is_empty() {
+            let frame = theme::panel_frame(ui, 4);
+            egui::Panel::bottom("notices").frame(frame).show(ui, |ui| {
+                status::notices(ui, &self.session, &mut self.commands);
+            });
+        }
+        let has_run = self.session.run.is_some();
+        if !self.are_panels_hidden {
+            if self.session.rows.len() > 1 {
+                let frame = theme::panel_frame(ui, 4);
+                egui::Panel::bottom("strip")
+                    .frame(frame)
+                    .exact_size(theme::RUN_STRIP)
+                    .show(ui, |ui| {
+                        plots::run_strip(ui, &self.session, &mut self.commands)
+                    });
+            }
+            let frame = theme::panel_frame(ui, 6);
+            egui::Panel::left("run")
+                .frame(frame)
+                .default_size(theme::RUN_PANEL)
+                .size_range(150.0..=420.0)
+                .show(ui, |ui| {
+                    self.browser.show(ui, &self.session, &mut self.commands)
+                });
+        }
+        let frame = theme::panel_frame(ui, 3);
+        let tool = egui::Panel::left("tools")
+            .frame(frame)
+            .resizable(false)
+            .exact_size(theme::TOOL_STRIP)
+            .show(ui, |ui| tools::strip(ui, &self.session))
+            .inner;
+        if let Some(action) = tool {
+            self.perform(&ctx, action);
+        }
+        if !self.are_panels_hidden {
+            let frame = theme::panel_frame(ui, 0);
+            egui::Panel::right("inspector")
+                .frame(frame)
+                .default_size(theme::INSPECTOR)
+                .size_range(230.0..=420.0)
+                .show(ui, |ui| {
+                    inspector::show(ui, &self.session, &mut self.histogram, &mut self.commands);
+                });
+        }
+        if has_run {
+            self.canvas
+                .show(ui, &self.session, self.gpu.as_ref(), &mut self.commands);
+            self.show_frame_error(ui);
+        } else {
+            welcome::show(ui, &self.session, &mut self.commands);
+        }
+    }
+
+    /// Why the canvas shows nothing, where it would be.
+    fn show_frame_error(&self, ui: &Ui) {
+        if let Some(reason) = &self.session.frame_error {
+            let rect = ui.min_rect();
+            let painter = ui.painter();
+            let font = egui::FontId::proportional(theme::TEXT);
+            let width = rect.width().min(520.0);
+            let galley = painter.layout(reason.clone(), font, theme::LIGHT, width);
+            let at = rect.center() - galley.size() / 2.0;
+            let ground = egui::Rect::from_min_size(at, galley.size()).expand(10.0);
+            painter.rect_filled(ground, 5, theme::SHADE);
+            painter.galley(at, galley, theme::LIGHT);
+        }
+    }
+
+    fn overlays(&mut self, ctx: &egui::Context) {
+        menu::keys_overlay(ctx, &mut self.are_keys_open);
+        if let Some(action) = menu::palette(ctx, &mut self.palette, &self.session) {
+            self.perform(ctx, action);
+        }
+        browser::go_to(ctx, &mut self.go_to, &self.session, &mut self.commands);
+        self.training.show(ctx, &self.session, &mut self.commands);
+        calibrant::show(
+            ctx,
+            &mut self.is_calibrant_open,
+            &self.session,
+            &mut self.commands,
+        );
+    }
+
+    fn keyboard(&mut self, ctx: &egui::Context) {
+        let is_modal = self.palette.is_some() || self.go_to.is_some();
+        if !is_modal {
+            for action in menu::pressed(ctx) {
+                self.perform(ctx, action);
+            }
+            if ctx.input(|input| input.key_pressed(egui::Key::Escape))
+                && self.session.gesture.is_some()
+            {
+                self.commands
+                    .push(Command::Tool(crate::session::tool::ToolEvent::Cancel));
+            }
+        }
+        let is_typing = ctx.text_edit_focused() || is_modal;
+        let is_held = ctx.input(|input| input.key_down(egui::Key::V) && input.modifiers.is_none())
+            && !is_typing;
+        if is_held != self.session.layers.hidden {
+            let mut layers = self.session.layers.clone();
+            layers.hidden = is_held;
+            self.commands.push(Command::SetLayers(layers));
+        }
+    }
+
+    fn dropped(&mut self, ctx: &egui::Context) {
+        let files = ctx.input(|input| input.raw.dropped_files.clone());
+        let paths: Vec<_> = files
+            .into_iter()
+            .map(|file| file.path().to_owned())
+            .collect();
+        if !paths.is_empty() {
+            self.commands.push(Command::Open(RunRequest {
+                paths,
+                ..RunRequest::default()
+            }));
+        }
+    }
+
+    /// Brings the textures up to date: a new frame wholly, a stroke as its rectangle.
+    fn upload(&mut self) {
+        let (Some(gpu), Some(shown)) = (&mut self.gpu, &self.session.shown) else {
+            if self.session.shown.is_none() {
+                self.uploaded = Uploaded::default();
+                if let Some(gpu) = &mut self.gpu {
+                    gpu.clear();
+                }
+            }
+            return;
+        };
+        let frame = &shown.loaded.frame;
+        let uploaded = &mut self.uploaded;
+        let is_new = uploaded.key != Some(shown.key);
+        if is_new || uploaded.is_bad_shown != self.session.layers.bad {
+            uploaded.is_bad_shown = self.session.layers.bad;
+            uploaded.key = Some(shown.key);
+            if let Err(reason) = gpu.set_frame(frame, uploaded.is_bad_shown) {
+                gpu.clear();
+                self.session.notice(reason);
+                return;
+            }
+        }
+        let prediction = self.session.shown_prediction();
+        let same_prediction = match (&uploaded.prediction, prediction) {
+            (Some(old), Some(new)) => Arc::ptr_eq(old, new),
+            (None, None) => true,
+            _ => false,
+        };
+        let version = self.session.sheet_version;
+        let seen = uploaded.sheet_version;
+        let rect = if is_new || !same_prediction {
+            frame.pixels.rect()
+        } else if version != seen {
+            self.changed_since(seen)
+                .unwrap_or_else(|| frame.pixels.rect())
+        } else {
+            PixelRect::new(0, 0, 0, 0)
+        };
+        let (prediction, sheet) = (prediction.cloned(), shown.sheet.clone());
+        let uploaded = &mut self.uploaded;
+        uploaded.sheet_version = version;
+        let net = prediction
+            .as_ref()
+            .map(|predicted| predicted.classes.as_ref());
+        if let (Some(gpu), false) = (&mut self.gpu, rect.is_empty()) {
+            gpu.set_marks(rect, Some(&sheet), net);
+        }
+        uploaded.prediction = prediction;
+    }
+
+    /// The rectangle that changed since a version; `None` when that is no longer known.
+    fn changed_since(&self, version: u64) -> Option<PixelRect> {
+        let changes = &self.session.sheet_changes;
+        let first = changes.first()?;
+        if first.version > version + 1 {
+            return None;
+        }
+        let newer = changes.iter().filter(|change| change.version > version);
+        Some(newer.fold(PixelRect::new(0, 0, 0, 0), |all, change| {
+            all.union(&change.rect)
+        }))
+    }
+}
+
+impl eframe::App for Window {
+    fn logic(&mut self, _ctx: &egui::Context, _frame: &mut eframe::Frame) {
+        Self::logic(self);
+    }
+
+    fn ui(&mut self, ui: &mut Ui, _frame: &mut eframe::Frame) {
+        Self::ui(self, ui);
+    }
+}
+
+/// What the command line says about the window.
+#[derive(Clone, Debug, Default)]
+pub struct Start {
+    /// What to open; `None` = the welcome page, or the demo.
+    pub request: Option<RunRequest>,
+    pub is_demo: bool,
+    pub workers: crate::workers::Options,
+    /// Switches prediction on or off; `None` = as it is.
+    pub predict: Option<bool>,
+    /// `linear`, `log`, `sqrt`, `asinh`.
+    pub curve: Option<crate::domain::tone::Curve>,
+    pub calibrant: Option<crate::domain::calibrant::Calibrant>,
+    /// Light or dark; `None` = what the desktop prefers.
+    pub is_dark: Option<bool>,
+}
+
+impl Start {
+    /// A session that has been told all of it.
+    fn session(&self) -> Session {
+        let mut session = Session::new();
+        if let Some(curve) = self.curve {
+            let tone = crate::domain::tone::Tone {
+                curve,
+                ..session.tone
+            };
+            session.apply(Command::SetTone(tone));
+        }
+        if let Some(on) = self.predict {
+            session.apply(Command::SetPredict(on));
+        }
+        if self.calibrant.is_some() {
+            session.apply(Command::SetCalibrant(self.calibrant));
+        }
+        if let Some(request) = &self.request {
+            session.apply(Command::Open(request.clone()));
+        } else if self.is_demo {
+            session.apply(Command::OpenDemo);
+        }
+        session
+    }
+}
+
+/// Opens the window and stays until it is closed; a sentence where there is no display or no adapter.
+pub fn run_window(start: Start) -> Result<(), String> {
+    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let displays = ["DISPLAY", "WAYLAND_DISPLAY", "WAYLAND_SOCKET"];
+    if cfg!(target_os = "linux") && !displays.into_iter().any(is_set) {
+        return Err(
+            "There is no display to open a window on; set DISPLAY, or render the window with --screenshot OUT.png."
+                .to_owned(),
+        );
+    }
+    let mut setup = egui_wgpu::WgpuSetupCreateNew::without_display_handle();
+    gpu::raise_limits(&mut setup);
+    let mut options = eframe::NativeOptions {
+        viewport: egui::ViewportBuilder::default()
+            .with_title("PeakNet Studio")
+            .with_app_id("peaknet-studio")
+            .with_inner_size([1600.0, 1000.0])
+            .with_min_inner_size([860.0, 520.0])
+            .with_drag_and_drop(true),
+        ..eframe::NativeOptions::default()
+    };
+    options.wgpu_options.wgpu_setup = egui_wgpu::WgpuSetup::CreateNew(setup);
+    eframe::run_native(
+        "peaknet-studio",
+        options,
+        Box::new(move |cc| {
+            theme::install(&cc.egui_ctx);
+            if let Some(is_dark) = start.is_dark {
+                let preference = if is_dark { egui::ThemePreference::Dark } else { egui::ThemePreference::Light };
+                cc.egui_ctx.set_theme(preference);
+            }
+            let ctx = cc.egui_ctx.clone();
+            let wake = move || ctx.request_repaint();
+            let workers = crate::workers::Workers::start(start.workers.clone(), wake)?;
+            let mut window = Window::new(start.session(), World::of(workers), cc.wgpu_render_state.as_ref());
+            window.is_calibrant_open = start.calibrant.is_some();
+            Ok(Box::new(window))
+        }),
+    )
+    .map_err(|error| {
+        format!("The window could not be opened ({error}); set DISPLAY, or render it with --screenshot OUT.png.")
+    })
+}

@@ -1,0 +1,217 @@
+//! What is drawn over the frame by egui's painter: peaks, rings, values, the loupe, the brush.
+
+use egui::{Color32, Key, Pos2, Rect, Stroke, Ui, Vec2, pos2, vec2};
+
+use super::canvas::{Canvas, number};
+use super::theme;
+use crate::domain::frame::bad;
+use crate::domain::labels::Class;
+use crate::session::Session;
+use crate::session::tool::Gesture;
+
+/// Pixels on each side of the loupe's middle, and the size of one in points.
+const LOUPE: (isize, f32) = (10, 7.0);
+
+impl Canvas {
+    pub fn draw_peaks(&self, painter: &egui::Painter, session: &Session) {
+        let Some(predicted) = session.shown_prediction() else {
+            return;
+        };
+        for peak in &predicted.peaks {
+            let half = ((peak.radius + 1.5) * self.zoom).max(6.0);
+            let square =
+                Rect::from_center_size(self.ui_from_frame(peak.x, peak.y), Vec2::splat(2.0 * half));
+            if square.intersects(self.rect) {
+                painter.rect_stroke(
+                    square,
+                    0,
+                    Stroke::new(1.0, theme::FOUND_SHADE),
+                    egui::StrokeKind::Outside,
+                );
+                painter.rect_stroke(
+                    square,
+                    0,
+                    Stroke::new(1.0, theme::FOUND),
+                    egui::StrokeKind::Inside,
+                );
+            }
+        }
+    }
+
+    pub fn draw_rings(&self, painter: &egui::Painter, session: &Session) {
+        let (Some((key, calibration)), Some(shown), Some(open)) =
+            (&session.calibration, &session.shown, &session.run)
+        else {
+            return;
+        };
+        let Some([x, y]) = open
+            .info
+            .geometry
+            .beam_center_px
+            .filter(|_| *key == shown.key)
+        else {
+            return;
+        };
+        let center = self.ui_from_frame(x as f32, y as f32);
+        for ring in &calibration.rings {
+            let radius = ring.expected_radius_px as f32 * self.zoom;
+            painter.circle_stroke(center, radius, Stroke::new(2.5, theme::FOUND_SHADE));
+            painter.circle_stroke(center, radius, Stroke::new(1.2, theme::RING));
+            let at = center + vec2(radius, -radius) * std::f32::consts::FRAC_1_SQRT_2;
+            self.tag(
+                painter,
+                at,
+                &format!("{}: {:.2} Å", ring.order, ring.d_angstrom),
+            );
+        }
+    }
+
+    /// A small label on a dark ground, readable on any colour map.
+    pub fn tag(&self, painter: &egui::Painter, at: Pos2, text: &str) {
+        if !self.rect.contains(at) {
+            return;
+        }
+        let font = egui::FontId::proportional(theme::SMALL);
+        let galley = painter.layout_no_wrap(text.to_owned(), font, theme::LIGHT);
+        let ground = Rect::from_min_size(at, galley.size()).expand2(vec2(3.0, 1.0));
+        painter.rect_filled(ground, 2, theme::SHADE);
+        painter.galley(at, galley, theme::LIGHT);
+    }
+
+    /// Writes each pixel's value into it, bad ones in parentheses.
+    pub fn draw_values(&self, painter: &egui::Painter, session: &Session) {
+        let Some(shown) = &session.shown else { return };
+        let frame = &shown.loaded.frame;
+        let (left, top) = self.frame_from_ui(self.rect.min);
+        let (right, bottom) = self.frame_from_ui(self.rect.max);
+        let clamped = |edge: f32, length: usize| (edge.max(0.0) as usize).min(length);
+        for y in clamped(top, frame.height())..clamped(bottom.ceil(), frame.height()) {
+            for x in clamped(left, frame.width())..clamped(right.ceil(), frame.width()) {
+                let (Some(&value), Some(&bits)) = (frame.pixels.get(x, y), frame.bad.get(x, y))
+                else {
+                    continue;
+                };
+                let is_bad = bits & bad::NOT_VALID != 0;
+                let text = if is_bad {
+                    format!("({})", number(value))
+                } else {
+                    number(value)
+                };
+                let [r, g, b] = if is_bad {
+                    [theme::BAD.r(), theme::BAD.g(), theme::BAD.b()]
+                } else {
+                    session.tone.color(value)
+                };
+                let luminance = 0.3 * f32::from(r) + 0.59 * f32::from(g) + 0.11 * f32::from(b);
+                let color = if luminance > 130.0 {
+                    Color32::BLACK
+                } else {
+                    Color32::WHITE
+                };
+                let size = (self.zoom * 0.28).min(theme::TEXT);
+                painter.text(
+                    self.ui_from_frame(x as f32 + 0.5, y as f32 + 0.5),
+                    egui::Align2::CENTER_CENTER,
+                    text,
+                    egui::FontId::proportional(size),
+                    color,
+                );
+            }
+        }
+    }
+
+    /// The pixels about the pointer, large, in the corner that the pointer is not in.
+    pub fn draw_loupe(&self, painter: &egui::Painter, session: &Session) {
+        let (Some(shown), Some((x, y))) = (&session.shown, self.pointer) else {
+            return;
+        };
+        let (reach, side) = LOUPE;
+        let frame = &shown.loaded.frame;
+        let length = (2 * reach + 1) as f32 * side;
+        let at = self.ui_from_frame(x, y);
+        let is_near =
+            at.x > self.rect.right() - length - 60.0 && at.y > self.rect.bottom() - length - 60.0;
+        let left = if is_near {
+            self.rect.left() + 12.0
+        } else {
+            self.rect.right() - length - 12.0
+        };
+        let corner = pos2(left, self.rect.bottom() - length - 12.0);
+        let ground = Rect::from_min_size(corner, Vec2::splat(length));
+        painter.rect_filled(ground.expand(2.0), 2, theme::SHADE);
+        painter.rect_filled(ground, 0, theme::CANVAS);
+        for dy in -reach..=reach {
+            for dx in -reach..=reach {
+                let (column, row) = (x.floor() as isize + dx, y.floor() as isize + dy);
+                let (Ok(column), Ok(row)) = (usize::try_from(column), usize::try_from(row)) else {
+                    continue;
+                };
+                let Some(&value) = frame.pixels.get(column, row) else {
+                    continue;
+                };
+                let [r, g, b] = session.tone.color(value);
+                let is_bad = session.layers.bad && !frame.is_valid(column, row);
+                let color = if is_bad {
+                    theme::BAD
+                } else {
+                    theme::tone_color(r, g, b)
+                };
+                let place = corner + vec2((dx + reach) as f32, (dy + reach) as f32) * side;
+                painter.rect_filled(Rect::from_min_size(place, Vec2::splat(side)), 0, color);
+            }
+        }
+        let middle = Rect::from_center_size(ground.center(), Vec2::splat(side));
+        painter.rect_stroke(
+            middle,
+            0,
+            Stroke::new(1.0, theme::FOUND),
+            egui::StrokeKind::Outside,
+        );
+    }
+
+    /// The corners of a polygon that is not closed yet.
+    pub fn draw_gesture(&self, painter: &egui::Painter, session: &Session) {
+        let Some(Gesture::Polygon { corners, class }) = &session.gesture else {
+            return;
+        };
+        let mut points: Vec<Pos2> = corners
+            .iter()
+            .map(|&(x, y)| self.ui_from_frame(x, y))
+            .collect();
+        if let Some((x, y)) = self.pointer {
+            points.push(self.ui_from_frame(x, y));
+        }
+        painter.line(points.clone(), Stroke::new(3.0, theme::SHADE));
+        painter.line(points.clone(), Stroke::new(1.5, theme::class_color(*class)));
+        for point in points {
+            painter.circle_filled(point, 2.5, theme::LIGHT);
+        }
+    }
+
+    pub fn draw_brush(
+        &self,
+        ui: &Ui,
+        response: &egui::Response,
+        painter: &egui::Painter,
+        session: &Session,
+    ) {
+        let Some(at) = response.hover_pos().filter(|_| session.tool.has_brush()) else {
+            return;
+        };
+        if ui.input(|input| input.key_down(Key::Space)) {
+            return;
+        }
+        let radius = session.brush_diameter / 2.0 * self.zoom;
+        if radius > 3.0 {
+            let is_eraser = session.tool == crate::session::tool::Tool::Eraser
+                || session.class.current == Class::Background;
+            let color = if is_eraser {
+                theme::LIGHT
+            } else {
+                theme::class_color(session.class.current)
+            };
+            painter.circle_stroke(at, radius, Stroke::new(2.5, theme::SHADE));
+            painter.circle_stroke(at, radius, Stroke::new(1.2, color));
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! The window without a run: where to drop, what was open lately, the demo.
+
+use egui::{Ui, vec2};
+use egui_material_icons::icons::ICON_FOLDER_OPEN;
+
+use super::theme;
+use crate::session::Session;
+use crate::session::command::{Command, RunRequest};
+
+pub fn show(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
+    let rect = ui.available_rect_before_wrap();
+    ui.painter()
+        .rect_filled(rect, 0, ui.visuals().extreme_bg_color);
+    let is_hovering = ui.input(|input| !input.raw.hovered_files.is_empty());
+    let column = egui::Rect::from_center_size(
+        rect.center(),
+        vec2(440.0_f32.min(rect.width() - 24.0), 400.0),
+    );
+    ui.scope_builder(egui::UiBuilder::new().max_rect(column), |ui| {
+        drop_area(ui, session, is_hovering, commands);
+        ui.add_space(16.0);
+        ui.horizontal(|ui| {
+            if ui
+                .button("Open the demo")
+                .on_hover_text("Simulates a small labelled run and predicts it")
+                .clicked()
+            {
+                commands.push(Command::OpenDemo);
+            }
+            ui.label(theme::small(
+                "a small simulated run with rings, jets and crystals to try everything on",
+            ));
+        });
+        ui.add_space(16.0);
+        if session.recent.is_empty() {
+            ui.label(theme::small("Runs that you open are listed here."));
+        } else {
+            ui.label(theme::title("Recent runs"));
+            for path in session.recent.iter().take(8) {
+                let folder = path
+                    .parent()
+                    .map_or_else(String::new, |parent| parent.display().to_string());
+                ui.horizontal(|ui| {
+                    if ui
+                        .link(super::text::file_name(path))
+                        .on_hover_text(path.display().to_string())
+                        .clicked()
+                    {
+                        commands.push(Command::Open(RunRequest {
+                            paths: vec![path.clone()],
+                            ..RunRequest::default()
+                        }));
+                    }
+                    ui.add(egui::Label::new(theme::small(folder)).truncate());
+                });
+            }
+        }
+    });
+}
+
+fn drop_area(ui: &mut Ui, session: &Session, is_hovering: bool, commands: &mut Vec<Command>) {
+    let visuals = ui.visuals();
+    let color = if is_hovering {
+        visuals.selection.bg_fill
+    } else {
+        visuals.widgets.noninteractive.bg_stroke.color
+    };
+    let frame = egui::Frame::new()
+        .fill(visuals.panel_fill)
+        .stroke(egui::Stroke::new(1.5, color))
+        .corner_radius(8)
+        .inner_margin(26);
+    frame.show(ui, |ui| {
+        ui.set_width(ui.available_width());
+        ui.vertical_centered(|ui| {
+            ui.label(ICON_FOLDER_OPEN.rich_text().size(34.0).weak());
+            ui.add_space(4.0);
+            let is_opening = session.opening.is_some();
+            ui.heading(if is_opening {
+                "Opening..."
+            } else {
+                "Drop a run here"
+            });
+            ui.label(theme::small(
+                "HDF5, NeXus, CXI, CBF, TIFF, or a folder of single frames",
+            ));
+            ui.add_space(8.0);
+            ui.add_enabled_ui(!is_opening, |ui| {
+                if ui.button("Open a run...").on_hover_text("Ctrl+O").clicked() {
+                    commands.push(Command::OpenDialog);
+                }
+            });
+        });
+    });
+}

@@ -1,0 +1,296 @@
+//! `peaknet predict`: peaks and artifact masks of every frame, as CrystFEL reads them.
+//!
+//! Three stages work at the same time: threads that read ahead, the net (this thread), and one thread that
+//! measures peaks, writes and reports.
+
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::{Duration, Instant};
+
+use clap::{Args, ValueEnum};
+use indicatif::ProgressBar;
+use serde_json::json;
+
+use super::arguments::{FrameRange, NetArguments, RunArguments, fraction, frames};
+use super::output::{line, milliseconds, progress, rounded, speak};
+use super::reading::{ReadFrame, read_ahead};
+use super::{Failure, Outcome, nets};
+use crate::domain::frame::{Frame, bad};
+use crate::domain::grid::Grid;
+use crate::domain::labels::{Class, Sheet};
+use crate::domain::peaks;
+use crate::io::cxi_out::{CxiOptions, CxiOut};
+use crate::net::Net;
+
+#[derive(Args, Debug)]
+pub struct PredictArguments {
+    #[command(flatten)]
+    run: RunArguments,
+    /// The CXI file to write; OUT.geom and OUT.lst appear beside it
+    #[arg(long, value_name = "OUT.cxi")]
+    out: PathBuf,
+    #[command(flatten)]
+    net: NetArguments,
+    /// Only these frames, as A..B (half open)
+    #[arg(long, value_name = "A..B", value_parser = frames)]
+    frames: Option<FrameRange>,
+    /// Frames that the net takes at once [default: 1 on a CPU, 4 on a GPU]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    batch: Option<u16>,
+    /// A frame with at least so many peaks is a hit
+    #[arg(long, value_name = "N", default_value_t = 15)]
+    min_peaks: usize,
+    /// Probability from which a pixel is a peak [default: the net's own]
+    #[arg(long, value_name = "P", value_parser = fraction)]
+    threshold: Option<f64>,
+    /// What the mask marks besides the detector's bad pixels
+    #[arg(long, value_enum, default_value = "artifact")]
+    mask: MaskKind,
+    /// Pixels around every found peak that stay free of the artifact bit
+    #[arg(long, value_name = "PX", default_value_t = 4)]
+    peak_margin: usize,
+    /// Also write the class of every pixel
+    #[arg(long)]
+    classes: bool,
+    /// One JSON line a frame, then a summary
+    #[arg(long)]
+    json: bool,
+    /// Replace existing files
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum MaskKind {
+    Artifact,
+    None,
+}
+
+impl PredictArguments {
+    /// As `peaknet predict RUN --out OUT --force` reads it.
+    pub fn plain(run: &std::path::Path, out: &std::path::Path, net: NetArguments) -> Self {
+        Self {
+            run: RunArguments {
+                paths: vec![run.to_owned()],
+                open: super::arguments::OpenArguments::default(),
+            },
+            out: out.to_owned(),
+            net,
+            frames: None,
+            batch: None,
+            min_peaks: 15,
+            threshold: None,
+            mask: MaskKind::Artifact,
+            peak_margin: 4,
+            classes: false,
+            json: false,
+            force: true,
+        }
+    }
+}
+
+/// A frame on its way from the net to the file.
+struct Predicted {
+    frame: Frame,
+    /// `None` where the frame could not be read.
+    classes: Option<Sheet>,
+    read: Duration,
+    net: Duration,
+}
+
+#[derive(Default)]
+struct Totals {
+    frames: usize,
+    hits: usize,
+    peaks: usize,
+    unreadable: usize,
+}
+
+pub fn run(arguments: &PredictArguments) -> Outcome {
+    let run = arguments.run.open()?;
+    let range = FrameRange::within(arguments.frames, run.info.frames)?;
+    let net = nets::load(&arguments.net)?;
+    let options = CxiOptions {
+        classes: arguments.classes,
+        artifact_mask: arguments.mask == MaskKind::Artifact,
+        peak_margin: arguments.peak_margin,
+        net_name: Some(net.name().to_owned()),
+        net_digest: Some(net.digest().to_owned()),
+        force: arguments.force,
+    };
+    let out = CxiOut::create(&arguments.out, &run, range.clone(), &options)?;
+    for notice in &run.info.notices {
+        speak(notice);
+    }
+    let device = net.device_name();
+    let on_cpu = device.to_lowercase().contains("cpu");
+    let batch = arguments
+        .batch
+        .map_or(if on_cpu { 1 } else { 4 }, usize::from);
+    let start = Instant::now();
+    let bar = progress(range.len(), "predicting");
+    let totals = std::thread::scope(|scope| {
+        let (sender, receiver) = sync_channel(2 * batch);
+        let writer = scope.spawn(|| write(receiver, out, arguments, &bar));
+        let mut waiting: Vec<(usize, ReadFrame)> = Vec::new();
+        let last = range.end;
+        let fed = read_ahead(&run, range.clone(), 2, |number, read| {
+            waiting.push((number, read));
+            if waiting.len() < batch && number + 1 < last {
+                return Ok(());
+            }
+            let threshold = arguments.threshold.map(|p| p as f32);
+            for predicted in predict(&net, threshold, std::mem::take(&mut waiting), &run.info)? {
+                // The writer hangs up only when it failed; its own error says why.
+                sender.send(predicted).map_err(|_| Failure::PipeClosed)?;
+            }
+            Ok(())
+        });
+        drop(sender);
+        let written = writer.join().unwrap_or_else(|_| {
+            Err(Failure::could_not(
+                "the writing thread stopped; please report this",
+            ))
+        });
+        let (out, totals) = written?;
+        fed?;
+        out.finish()?;
+        Ok::<_, Failure>(totals)
+    })?;
+    bar.finish_and_clear();
+    let seconds = start.elapsed().as_secs_f64();
+    if arguments.json {
+        line(json!({ "summary": {
+            "frames": totals.frames,
+            "hits": totals.hits,
+            "hit_rate": rounded(totals.hits as f64 / totals.frames.max(1) as f64, 4),
+            "peaks": totals.peaks,
+            "unreadable": totals.unreadable,
+            "seconds": rounded(seconds, 4),
+            "device": device,
+            "net": net.name(),
+            "net_digest": net.digest(),
+            "out": arguments.out,
+        }}))?;
+    } else {
+        line(format_args!(
+            "{} frames, {} hits with at least {} peaks, {} peaks in all, {:.2} s a frame: {}",
+            totals.frames,
+            totals.hits,
+            arguments.min_peaks,
+            totals.peaks,
+            seconds / totals.frames.max(1) as f64,
+            arguments.out.display()
+        ))?;
+    }
+    match totals.unreadable {
+        0 => Ok(()),
+        n => Err(Failure::Problems(Some(format!(
+            "{n} of {} frames could not be read and have no peaks in the output",
+            totals.frames
+        )))),
+    }
+}
+
+/// Puts one batch through the net; frames that could not be read stay in their place.
+fn predict(
+    net: &Net,
+    threshold: Option<f32>,
+    batch: Vec<(usize, ReadFrame)>,
+    info: &crate::domain::frame::RunInfo,
+) -> Result<Vec<Predicted>, Failure> {
+    let start = Instant::now();
+    let readable: Vec<&Frame> = batch
+        .iter()
+        .filter_map(|(_, read)| read.result.as_ref().ok())
+        .collect();
+    let predictions = if readable.is_empty() {
+        Vec::new()
+    } else {
+        net.predict(&readable, threshold)?
+    };
+    let took = start.elapsed() / readable.len().max(1) as u32;
+    let mut predictions = predictions.into_iter();
+    let done = batch.into_iter().map(|(number, read)| match read.result {
+        Ok(frame) => Predicted {
+            frame,
+            classes: predictions.next().map(|prediction| prediction.classes),
+            read: read.took,
+            net: took,
+        },
+        Err(error) => {
+            speak(&format!("frame {number}: {error}"));
+            Predicted {
+                frame: blank(number, info),
+                classes: None,
+                read: read.took,
+                net: Duration::ZERO,
+            }
+        }
+    });
+    Ok(done.collect())
+}
+
+/// What stands in the output for a frame that could not be read: no pixel is valid.
+fn blank(number: usize, info: &crate::domain::frame::RunInfo) -> Frame {
+    Frame {
+        number,
+        pixels: Grid::filled(info.width, info.height, 0.0),
+        bad: Grid::filled(info.width, info.height, bad::INVALID),
+    }
+}
+
+/// Measures, writes and reports frame by frame until the sender is gone.
+fn write(
+    frames: Receiver<Predicted>,
+    mut out: CxiOut,
+    arguments: &PredictArguments,
+    bar: &ProgressBar,
+) -> Result<(CxiOut, Totals), Failure> {
+    let mut totals = Totals::default();
+    for done in frames {
+        let start = Instant::now();
+        let found = done
+            .classes
+            .as_ref()
+            .map(|classes| peaks::measure_peaks(&done.frame, classes))
+            .unwrap_or_default();
+        let took = start.elapsed();
+        out.push(&done.frame, done.classes.as_ref(), &found)?;
+        let hit = found.len() >= arguments.min_peaks;
+        totals.frames += 1;
+        totals.hits += usize::from(hit);
+        totals.peaks += found.len();
+        totals.unreadable += usize::from(done.classes.is_none());
+        if arguments.json {
+            let artifact = done
+                .classes
+                .as_ref()
+                .map(|classes| artifact_fraction(&done.frame, classes));
+            line(json!({
+                "frame": done.frame.number,
+                "n_peaks": found.len(),
+                "hit": hit,
+                "artifact_fraction": artifact.map(|fraction| rounded(fraction, 5)),
+                "read_ms": milliseconds(done.read),
+                "net_ms": milliseconds(done.net),
+                "peaks_ms": milliseconds(took),
+            }))?;
+        }
+        bar.set_message(format!("{} hits", totals.hits));
+        bar.inc(1);
+    }
+    Ok((out, totals))
+}
+
+/// The share of the valid pixels that are artifact.
+pub fn artifact_fraction(frame: &Frame, classes: &Sheet) -> f64 {
+    let (mut valid, mut artifact) = (0_usize, 0_usize);
+    for (bits, class) in frame.bad.cells().iter().zip(classes.cells()) {
+        if bits & bad::NOT_VALID == 0 {
+            valid += 1;
+            artifact += usize::from(*class == Class::Artifact.code());
+        }
+    }
+    artifact as f64 / valid.max(1) as f64
+}

@@ -1,0 +1,211 @@
+//! `peaknet train`: a new net from sets, from simulated frames, or from both.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::json;
+
+use super::arguments::{DeviceArgument, fraction, positive};
+use super::output::{line, speak, spinner};
+use super::training::{self, LeaveOut};
+use super::{Failure, Outcome};
+use crate::net::train::{TrainConfig, train};
+
+#[derive(Args, Debug)]
+pub struct TrainArguments {
+    /// Training sets (SET.h5, or a simulated RUN.cxi)
+    #[arg(long, value_name = "SET.h5", num_args = 1.., required_unless_present = "simulate")]
+    set: Vec<PathBuf>,
+    /// The folder of the new net
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// The net to start from; it stays as it is
+    #[arg(long, value_name = "DIR")]
+    from: Option<PathBuf>,
+    /// Train on simulated frames made on the fly; with --set the same as --replay 0.5
+    #[arg(long)]
+    simulate: bool,
+    /// With --set: share of simulated frames among those trained on, so that a net does not forget
+    #[arg(long, value_name = "F", value_parser = fraction, requires = "set")]
+    replay: Option<f64>,
+    /// Detectors or kinds of artifact that simulated frames do not have: jet,rings,powder,ice,lipid,salt,eiger4m,...
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    leave_out: Vec<LeaveOut>,
+    /// TOML file of channels, patch, batch, steps_per_epoch, learning_rate, ...
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// End after so many epochs (an epoch is steps_per_epoch batches, then a validation)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    epochs: Option<u32>,
+    /// End after so many minutes [default without --epochs: 30]
+    #[arg(long, value_name = "M", value_parser = positive)]
+    minutes: Option<f64>,
+    /// Where chance begins; on a CPU the same number gives the same net
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    #[command(flatten)]
+    device: DeviceArgument,
+    /// JSON lines (as without it)
+    #[arg(long)]
+    json: bool,
+    /// Replace an existing net
+    #[arg(long)]
+    force: bool,
+}
+
+pub fn run(arguments: &TrainArguments) -> Outcome {
+    if arguments.out.exists() && !arguments.force {
+        return Err(Failure::could_not(format!(
+            "a net of this name exists; choose another name or add --force: {}",
+            arguments.out.display()
+        )));
+    }
+    let config = config(arguments)?;
+    let replay = match (
+        arguments.set.is_empty(),
+        arguments.replay,
+        arguments.simulate,
+    ) {
+        (true, ..) => 1.0,
+        (false, Some(share), _) => share,
+        (false, None, true) => 0.5,
+        (false, None, false) => 0.0,
+    };
+    let source = training::Source {
+        sets: training::open_sets(&arguments.set)?,
+        replay,
+        leave_out: arguments.leave_out.clone(),
+        patch: config.patch,
+        seed: config.seed,
+    };
+    let held_out = source.held_out();
+    let data = source.into_data()?;
+    let bar = spinner("training");
+    let mut broken = None;
+    let card = train(
+        data,
+        &config,
+        arguments.from.as_deref(),
+        &arguments.out,
+        arguments.force,
+        &mut |seen| {
+            bar.set_message(format!(
+                "epoch {}, loss {:.4}, validation {:.4}, peak F1 {:.3}, artifact IoU {:.3}",
+                seen.epoch, seen.loss, seen.validation_loss, seen.peak_f1, seen.artifact_iou
+            ));
+            let said = line(json!({
+                "epoch": seen.epoch,
+                "step": seen.step,
+                "loss": seen.loss,
+                "validation_loss": seen.validation_loss,
+                "peak_f1": seen.peak_f1,
+                "artifact_iou": seen.artifact_iou,
+                "seconds": seen.seconds,
+            }));
+            // Nobody listens any more: the net is still wanted.
+            broken = said.err();
+        },
+    )?;
+    bar.finish_and_clear();
+    drop(broken);
+    let scores = held_out.score(&arguments.out, arguments.device.device)?;
+    let summary = json!({ "summary": {
+        "net": card.name,
+        "digest": card.weights_digest,
+        "epochs": card.epochs,
+        "steps": card.steps,
+        "held_out": scores,
+        "out": arguments.out,
+    }});
+    line(summary)
+}
+
+/// Defaults, then the file, then the options.
+fn config(arguments: &TrainArguments) -> Result<TrainConfig, Failure> {
+    let mut config = TrainConfig::default();
+    let mut has_end = false;
+    if let Some(path) = &arguments.config {
+        let file = read_config(path)?;
+        has_end = file.epochs.is_some() || file.minutes.is_some();
+        file.apply(&mut config);
+    }
+    if let Some(epochs) = arguments.epochs {
+        config.epochs = epochs as usize;
+    }
+    config.minutes = arguments.minutes.or(config.minutes);
+    if arguments.epochs.is_none() && config.minutes.is_none() && !has_end {
+        speak("training for 30 minutes; --minutes or --epochs sets another end");
+        config.minutes = Some(30.0);
+    }
+    config.seed = arguments.seed.unwrap_or(config.seed);
+    config.device = arguments.device.device;
+    Ok(config)
+}
+
+/// What a configuration file may say; what it leaves out stays as it is.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConfigFile {
+    channels: Option<Vec<usize>>,
+    seed: Option<u64>,
+    patch: Option<usize>,
+    batch: Option<usize>,
+    steps_per_epoch: Option<usize>,
+    epochs: Option<usize>,
+    minutes: Option<f64>,
+    learning_rate: Option<f64>,
+    weight_decay: Option<f64>,
+    patience: Option<usize>,
+    plateau_factor: Option<f64>,
+    anneal: Option<f64>,
+    /// Weights of background, peak and artifact in the loss.
+    alpha: Option<[f64; 3]>,
+    rotated: Option<f64>,
+    shifted: Option<f64>,
+    covered: Option<f64>,
+}
+
+impl ConfigFile {
+    fn apply(self, config: &mut TrainConfig) {
+        fn put<T>(value: Option<T>, into: &mut T) {
+            if let Some(value) = value {
+                *into = value;
+            }
+        }
+        put(self.channels, &mut config.channels);
+        put(self.seed, &mut config.seed);
+        put(self.patch, &mut config.patch);
+        put(self.batch, &mut config.batch);
+        put(self.steps_per_epoch, &mut config.steps_per_epoch);
+        put(self.epochs, &mut config.epochs);
+        config.minutes = self.minutes.or(config.minutes);
+        put(self.learning_rate, &mut config.learning_rate);
+        put(self.weight_decay, &mut config.weight_decay);
+        put(self.patience, &mut config.patience);
+        put(self.plateau_factor, &mut config.plateau_factor);
+        put(self.anneal, &mut config.anneal);
+        put(self.alpha, &mut config.alpha);
+        put(self.rotated, &mut config.strength.rotated);
+        put(self.shifted, &mut config.strength.shifted);
+        put(self.covered, &mut config.strength.covered);
+    }
+}
+
+fn read_config(path: &Path) -> Result<ConfigFile, Failure> {
+    let failed = |why: &str| {
+        Failure::could_not(format!(
+            "the configuration cannot be used ({why}); correct it: {}",
+            path.display()
+        ))
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| failed(&error.to_string()))?;
+    let file: ConfigFile = toml::from_str(&text).map_err(|error| failed(error.message()))?;
+    let channels = file.channels.as_deref().unwrap_or(&[1, 1]);
+    let counts = [file.batch, file.patch, file.steps_per_epoch, file.epochs];
+    if !(2..=8).contains(&channels.len()) || channels.contains(&0) || counts.contains(&Some(0)) {
+        return Err(failed(
+            "channels needs 2 to 8 numbers, and no count may be 0",
+        ));
+    }
+    Ok(file)
+}

@@ -1,0 +1,72 @@
+//! Arguments of the window; `main` hands them to it.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::arguments::{NetArguments, OpenArguments, calibrant, size};
+use crate::domain::calibrant::Calibrant;
+
+#[derive(Args, Debug)]
+pub struct ViewArguments {
+    /// Files, folders, glob patterns or event lists (.lst): together one run
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub open: OpenArguments,
+    /// The frame to show first
+    #[arg(long, value_name = "N")]
+    pub frame: Option<usize>,
+    /// The project that keeps the labels [default: the run's own in the user's data folder]
+    #[arg(long, value_name = "FILE")]
+    pub project: Option<PathBuf>,
+    #[command(flatten)]
+    pub net: NetArguments,
+    /// Predict at once
+    #[arg(long)]
+    pub predict: bool,
+    /// How counts become colours
+    #[arg(long, value_enum)]
+    pub tone: Option<ToneName>,
+    /// Show the expected rings of a calibrant: silver-behenate, lab6 or ceo2
+    #[arg(long, value_name = "NAME", value_parser = calibrant)]
+    pub calibrant: Option<Calibrant>,
+    /// Colours of the window [default: the desktop's]
+    #[arg(long, value_enum)]
+    pub theme: Option<Theme>,
+    /// Draw the window into a PNG file without a display, then exit
+    #[arg(long, value_name = "OUT.png")]
+    pub screenshot: Option<PathBuf>,
+    /// Size of the screenshot
+    #[arg(long, value_name = "WxH", value_parser = size)]
+    pub size: Option<[u32; 2]>,
+    /// Replace an existing screenshot
+    #[arg(long)]
+    pub force: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct DemoArguments {
+    #[command(flatten)]
+    pub net: NetArguments,
+    /// Draw the window into a PNG file without a display, then exit
+    #[arg(long, value_name = "OUT.png")]
+    pub screenshot: Option<PathBuf>,
+    /// Size of the screenshot
+    #[arg(long, value_name = "WxH", value_parser = size)]
+    pub size: Option<[u32; 2]>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ToneName {
+    Linear,
+    Log,
+    Sqrt,
+    Asinh,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Theme {
+    Dark,
+    Light,
+}

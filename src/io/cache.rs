@@ -1,0 +1,97 @@
+//! Frames kept in memory, bounded in bytes; the one longest unused goes first.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::domain::frame::Frame;
+
+/// A cache of frames by their number in the run.
+#[derive(Debug)]
+pub struct FrameCache {
+    frames: HashMap<usize, (u64, Arc<Frame>)>,
+    clock: u64,
+    bytes: usize,
+    capacity: usize,
+}
+
+impl FrameCache {
+    /// A cache of at most `capacity` bytes; a single larger frame is kept alone.
+    pub fn new(capacity: usize) -> Self {
+        Self {
+            frames: HashMap::new(),
+            clock: 0,
+            bytes: 0,
+            capacity,
+        }
+    }
+
+    /// The frame, which counts as used now.
+    pub fn get(&mut self, number: usize) -> Option<Arc<Frame>> {
+        self.clock += 1;
+        let (used, frame) = self.frames.get_mut(&number)?;
+        *used = self.clock;
+        Some(frame.clone())
+    }
+
+    pub fn contains(&self, number: usize) -> bool {
+        self.frames.contains_key(&number)
+    }
+
+    /// Keeps a frame and drops the longest unused ones until the rest fits.
+    pub fn insert(&mut self, number: usize, frame: Arc<Frame>) {
+        self.clock += 1;
+        self.bytes += frame.bytes();
+        if let Some((_, old)) = self.frames.insert(number, (self.clock, frame)) {
+            self.bytes -= old.bytes();
+        }
+        while self.bytes > self.capacity && self.frames.len() > 1 {
+            let oldest = self
+                .frames
+                .iter()
+                .min_by_key(|(_, (used, _))| *used)
+                .map(|(key, _)| *key);
+            let Some((_, gone)) = oldest.and_then(|key| self.frames.remove(&key)) else {
+                break;
+            };
+            self.bytes -= gone.bytes();
+        }
+    }
+
+    pub fn clear(&mut self) {
+        self.frames.clear();
+        self.bytes = 0;
+    }
+
+    /// Bytes held now.
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::grid::Grid;
+
+    #[test]
+    fn stays_within_its_bytes_and_drops_the_longest_unused() {
+        let frame = |n| {
+            Arc::new(Frame::new(n, Grid::filled(10, 10, 0.0), Grid::filled(10, 10, 0)).unwrap())
+        };
+        let mut cache = FrameCache::new(3 * 600);
+        for n in 0..3 {
+            cache.insert(n, frame(n));
+        }
+        assert!(cache.get(0).is_some());
+        cache.insert(3, frame(3));
+        assert!(cache.contains(0) && !cache.contains(1) && cache.contains(2));
+        cache.insert(3, frame(3));
+        for n in 0..1000 {
+            cache.insert(n, frame(n));
+            assert!(cache.bytes() <= 1800 && cache.frames.len() <= 3);
+        }
+        let mut tiny = FrameCache::new(1);
+        tiny.insert(7, frame(7));
+        assert!(tiny.get(7).is_some());
+    }
+}

@@ -1,0 +1,272 @@
+//! Labels out of a project: training sets, CXI class maps, indexed PNG, NumPy arrays.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::h5::write::{Creation, Writer};
+use super::project::{LabelledFrame, Project, RunKey, StoredRun};
+use super::set::{self, SetFrame, SetHeader};
+use super::{Error, OpenOptions, Run, open_run};
+use crate::domain::labels::Sheet;
+use crate::fs::{self, Pending};
+
+pub use super::project::Which;
+
+/// Where CXI files keep a class map.
+pub const SEGMASK: &str = "/entry_1/data_1/segmask";
+
+/// What was written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Exported {
+    pub frames: usize,
+    /// What the user should know, a sentence each.
+    pub notices: Vec<String>,
+}
+
+/// The labels of some frames of a project, and the runs that they belong to.
+struct Labels<'a> {
+    project: &'a mut Project,
+    runs: BTreeMap<RunKey, StoredRun>,
+    frames: Vec<LabelledFrame>,
+}
+
+/// Writes the labels of a project in the form `format`: `set`, `cxi`, `png` or `npy`.
+///
+/// `progress` is told frames done and all. Errors: nothing to export; frames of different sizes; a run that is gone.
+pub fn export(
+    project: &mut Project,
+    out: &Path,
+    format: &str,
+    which: Which,
+    force: bool,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Exported, Error> {
+    let frames = project.labelled_frames(which).map_err(|e| said(&e, out))?;
+    if frames.is_empty() {
+        return Err(Error::new(
+            "the project has no such frames yet; confirm some, or export with --which labelled",
+            project.path(),
+        ));
+    }
+    let runs = project.runs().map_err(|e| said(&e, out))?;
+    let mut labels = Labels {
+        project,
+        runs: runs.into_iter().map(|run| (run.key, run)).collect(),
+        frames,
+    };
+    match format {
+        "set" => labels.to_set(out, force, progress),
+        "cxi" => labels.to_cxi(out, force, progress),
+        "png" => labels.to_png(out, force, progress),
+        "npy" => labels.to_npy(out, force, progress),
+        _ => Err(Error::new(
+            format!("labels are not written as {format:?}; use set, cxi, png or npy"),
+            out,
+        )),
+    }
+}
+
+/// An error of the project as one of `io`.
+fn said(error: &super::project::Error, path: &Path) -> Error {
+    Error::new(error.to_string(), path)
+}
+
+impl Labels<'_> {
+    fn sheet(&mut self, index: usize) -> Result<Sheet, Error> {
+        let at = self.frames[index];
+        let path = self.project.path().to_owned();
+        self.project
+            .load_sheet(at.run, at.frame)
+            .map_err(|e| said(&e, &path))
+    }
+
+    /// The one size of all frames.
+    fn size(&self, out: &Path) -> Result<(usize, usize), Error> {
+        let mut sizes = self.frames.iter().filter_map(|at| {
+            let run = self.runs.get(&at.run)?;
+            Some((run.width, run.height))
+        });
+        let first = sizes.next().unwrap_or((0, 0));
+        match sizes.find(|size| *size != first) {
+            None => Ok(first),
+            Some((width, height)) => Err(Error::new(
+                format!(
+                    "the project has frames of {} x {} and of {width} x {height}, but one file holds one size; keep \
+                     them in two projects",
+                    first.0, first.1
+                ),
+                out,
+            )),
+        }
+    }
+
+    fn to_set(
+        &mut self,
+        out: &Path,
+        force: bool,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Exported, Error> {
+        self.size(out)?;
+        let numbers: Vec<i32> = self.frames.iter().map(|at| at.run.0 as i32).collect();
+        let (splits, notice) = set::split_by_run(&numbers);
+        let header = SetHeader {
+            description: format!("labels of {}", self.project.path().display()),
+        };
+        let all = self.frames.len();
+        let mut open: Option<(RunKey, Run)> = None;
+        let items = (0..all).map(|index| {
+            progress(index, all);
+            let at = self.frames[index];
+            if open.as_ref().is_none_or(|(key, _)| *key != at.run) {
+                open = Some((at.run, self.open(at.run)?));
+            }
+            let Some((_, run)) = &open else {
+                return Err(Error::new("the run is not open", out));
+            };
+            let metadata = serde_json::json!({
+                "source": run.info.source,
+                "dataset": run.info.dataset,
+                "frame": at.frame,
+                "event": run.event(at.frame),
+                "review": at.review.name(),
+                "project": self.project.path(),
+            });
+            Ok(SetFrame {
+                frame: run.read_frame(at.frame)?,
+                sheet: self.sheet(index)?,
+                run: numbers[index],
+                split: splits[index],
+                metadata: metadata.to_string(),
+            })
+        });
+        let summary = set::write_set(out, &header, items, force)?;
+        Ok(Exported {
+            frames: summary.frames,
+            notices: notice.into_iter().collect(),
+        })
+    }
+
+    fn open(&self, key: RunKey) -> Result<Run, Error> {
+        let Some(run) = self.runs.get(&key) else {
+            return Err(Error::new(
+                "the project has labels of a run that it does not know; import the run again",
+                self.project.path(),
+            ));
+        };
+        let options = OpenOptions {
+            dataset: run.dataset.clone(),
+            ..OpenOptions::default()
+        };
+        open_run(&run.paths, &options)
+    }
+
+    fn to_cxi(
+        &mut self,
+        out: &Path,
+        force: bool,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Exported, Error> {
+        let (width, height) = self.size(out)?;
+        let pending = Pending::new(out, force)?;
+        let writer = Writer::create(pending.path(), out)?;
+        writer.scalar("/cxi_version", 160_i32)?;
+        let mut map = writer.chunks::<u8>(SEGMASK, &Creation::frames(height, width, 4))?;
+        let all = self.frames.len();
+        let (mut numbers, mut events) = (Vec::new(), Vec::new());
+        for index in 0..all {
+            progress(index, all);
+            map.grow(&[index + 1, height, width])?;
+            map.write(&[index, 0, 0], self.sheet(index)?.cells())?;
+            let at = self.frames[index];
+            numbers.push(at.frame as i64);
+            events.push(self.runs.get(&at.run).map_or_else(String::new, |run| run.name.clone()));
+        }
+        drop(map);
+        writer.array("/entry_1/data_1/frame", &[numbers.len()], &numbers)?;
+        writer.texts("/entry_1/data_1/run", &events)?;
+        writer.close()?;
+        pending.commit()?;
+        Ok(done(all))
+    }
+
+    fn to_npy(
+        &mut self,
+        out: &Path,
+        force: bool,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Exported, Error> {
+        let (width, height) = self.size(out)?;
+        let all = self.frames.len();
+        let mut bytes = npy_header(&[all, height, width]);
+        for index in 0..all {
+            progress(index, all);
+            bytes.extend_from_slice(self.sheet(index)?.cells());
+        }
+        fs::write_whole(out, &bytes, force)?;
+        Ok(done(all))
+    }
+
+    fn to_png(
+        &mut self,
+        out: &Path,
+        force: bool,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Exported, Error> {
+        let failed = |error: &std::io::Error| {
+            Error::new(format!("the folder cannot be made ({error}); choose another place"), out)
+        };
+        std::fs::create_dir_all(out).map_err(|e| failed(&e))?;
+        let all = self.frames.len();
+        for index in 0..all {
+            progress(index, all);
+            let at = self.frames[index];
+            let sheet = self.sheet(index)?;
+            let name = format!("run{}_frame{:06}.png", at.run.0, at.frame);
+            let bytes = indexed_png(&sheet).map_err(|why| Error::new(why, out))?;
+            fs::write_whole(&out.join(name), &bytes, force)?;
+        }
+        Ok(done(all))
+    }
+}
+
+fn done(frames: usize) -> Exported {
+    Exported {
+        frames,
+        notices: Vec::new(),
+    }
+}
+
+/// The head of a .npy file of bytes (NEP 1, version 1.0).
+fn npy_header(shape: &[usize]) -> Vec<u8> {
+    let sizes: Vec<String> = shape.iter().map(usize::to_string).collect();
+    let dict = format!(
+        "{{'descr': '|u1', 'fortran_order': False, 'shape': ({},), }}",
+        sizes.join(", ")
+    );
+    let length = (10 + dict.len() + 1).div_ceil(64) * 64 - 10;
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend_from_slice(&(length as u16).to_le_bytes());
+    bytes.extend_from_slice(dict.as_bytes());
+    bytes.resize(10 + length - 1, b' ');
+    bytes.push(b'\n');
+    bytes
+}
+
+/// A PNG whose palette index is the class code; the colours are those of the window.
+fn indexed_png(sheet: &Sheet) -> Result<Vec<u8>, String> {
+    let mut palette = vec![0_u8; 256 * 3];
+    palette[3..6].copy_from_slice(&[0xD5, 0x5E, 0x00]);
+    palette[6..9].copy_from_slice(&[0x56, 0xB4, 0xE9]);
+    palette[255 * 3..].copy_from_slice(&[0x80, 0x80, 0x80]);
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, sheet.width() as u32, sheet.height() as u32);
+    encoder.set_color(png::ColorType::Indexed);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder.set_palette(palette);
+    let mut writer = encoder.write_header().map_err(|e| e.to_string())?;
+    writer
+        .write_image_data(sheet.cells())
+        .map_err(|e| e.to_string())?;
+    writer.finish().map_err(|e| e.to_string())?;
+    Ok(bytes)
+}

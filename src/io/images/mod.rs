@@ -1,0 +1,292 @@
+//! Single frames in files of their own; whole-file .gz and .bz2 are looked through.
+
+mod cbf;
+mod edf;
+mod npy;
+mod smv;
+mod text;
+mod tiff;
+
+use std::io::Read;
+use std::path::Path;
+
+use super::Error;
+use super::number::{self, Codes, Number};
+use crate::domain::geometry::Geometry;
+
+/// A format, recognised by its first bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Cbf,
+    Tiff,
+    Smv,
+    Edf,
+    Npy,
+}
+
+/// What a file says before its pixels.
+#[derive(Clone, Debug)]
+pub struct Head {
+    pub format: &'static str,
+    pub frames: usize,
+    pub width: usize,
+    pub height: usize,
+    pub number: Number,
+    pub codes: Codes,
+    /// Counts from here on are overloads.
+    pub saturation: Option<f32>,
+    pub compression: Option<&'static str>,
+    pub detector: Option<String>,
+    pub geometry: Geometry,
+    pub notices: Vec<String>,
+}
+
+impl Head {
+    fn new(format: &'static str, width: usize, height: usize, number: Number) -> Self {
+        Self {
+            format,
+            frames: 1,
+            width,
+            height,
+            number,
+            codes: Codes::None,
+            saturation: None,
+            compression: None,
+            detector: None,
+            geometry: Geometry::default(),
+            notices: Vec::new(),
+        }
+    }
+}
+
+/// The pixels of one frame with the bits that its own numbers tell.
+#[derive(Debug)]
+pub struct Pixels {
+    pub width: usize,
+    pub height: usize,
+    pub pixels: Vec<f32>,
+    pub bad: Vec<u16>,
+}
+
+/// A header and the bytes of all pixels, as decoders give them back.
+struct Decoded {
+    head: Head,
+    bytes: Vec<u8>,
+}
+
+/// No header of a format is longer; TIFF files are read whole.
+const HEAD_BYTES: u64 = 128 * 1024;
+const MOST_BYTES: u64 = 2 << 30;
+const MOST_PIXELS: usize = 1 << 28;
+
+/// Whether the file is, behind whole-file compression, one of the formats of this module.
+pub fn is_image(path: &Path) -> Result<bool, Error> {
+    let first = prefix(path, 4096)?;
+    Ok(recognise(&first).is_some())
+}
+
+/// Whether the whole file is compressed; the name of it.
+pub fn whole_file_compression(first: &[u8]) -> Option<&'static str> {
+    if first.starts_with(&[0x1f, 0x8b]) {
+        Some("gzip file")
+    } else if first.starts_with(b"BZh") {
+        Some("bzip2 file")
+    } else {
+        None
+    }
+}
+
+/// Reads the header only (of TIFF files the whole file).
+pub fn head(path: &Path) -> Result<Head, Error> {
+    let first = prefix(path, HEAD_BYTES)?;
+    let format = recognise(&first).ok_or_else(|| unknown(&first, path))?;
+    let head = match format {
+        Format::Cbf => match cbf::head(&first) {
+            Ok(Some(head)) => Ok(head),
+            // More than one array, or a long header: it takes the whole file to know.
+            Ok(None) => cbf::decode(&load(path)?).map(|decoded| decoded.head),
+            Err(what) => Err(what),
+        },
+        Format::Tiff => tiff::head(&load(path)?),
+        Format::Smv => smv::head(&first).map(|(head, _)| head),
+        Format::Edf => edf::head(&first).map(|(head, _)| head),
+        Format::Npy => npy::head(&first).map(|(head, _)| head),
+    };
+    let head = head.map_err(|what| Error::new(what, path))?;
+    if head
+        .width
+        .checked_mul(head.height)
+        .is_none_or(|n| n == 0 || n > MOST_PIXELS)
+        || head.frames == 0
+    {
+        return Err(Error::new(
+            format!(
+                "the header claims {} frames of {} x {} pixels, which cannot be",
+                head.frames, head.width, head.height
+            ),
+            path,
+        ));
+    }
+    Ok(head)
+}
+
+/// Reads one frame; most files have only frame 0.
+///
+/// Errors: as [`head`], and the file is truncated or damaged.
+pub fn read(path: &Path, frame: usize) -> Result<Pixels, Error> {
+    let bytes = load(path)?;
+    let format = recognise(&bytes).ok_or_else(|| unknown(&bytes, path))?;
+    let decoded = match format {
+        Format::Cbf => cbf::decode(&bytes),
+        Format::Tiff => tiff::decode(&bytes),
+        Format::Smv => plain(&bytes, smv::head(&bytes), frame),
+        Format::Edf => plain(&bytes, edf::head(&bytes), frame),
+        Format::Npy => plain(&bytes, npy::head(&bytes), frame),
+    };
+    let Decoded { head, bytes } = decoded.map_err(|what| Error::new(what, path))?;
+    let mut pixels = vec![0.0; head.width * head.height];
+    let mut bad = vec![0; pixels.len()];
+    if !number::decode(head.number, &bytes, head.codes, &mut pixels, &mut bad) {
+        return Err(Error::new(
+            "the file has the wrong number of pixels; copy it again from where it came",
+            path,
+        ));
+    }
+    if let Some(saturation) = head.saturation {
+        super::run::mark_saturated(saturation, &pixels, &mut bad);
+    }
+    Ok(Pixels {
+        width: head.width,
+        height: head.height,
+        pixels,
+        bad,
+    })
+}
+
+/// Uncompressed pixels right behind the header.
+fn plain(
+    bytes: &[u8],
+    head: Result<(Head, usize), String>,
+    frame: usize,
+) -> Result<Decoded, String> {
+    let (head, start) = head?;
+    let size = head
+        .width
+        .checked_mul(head.height)
+        .and_then(|n| n.checked_mul(head.number.bytes))
+        .ok_or(TRUNCATED)?;
+    let start = frame
+        .checked_mul(size)
+        .and_then(|skip| skip.checked_add(start))
+        .ok_or(TRUNCATED)?;
+    let bytes = bytes
+        .get(start..start.checked_add(size).ok_or(TRUNCATED)?)
+        .ok_or(TRUNCATED)?;
+    Ok(Decoded {
+        head,
+        bytes: bytes.to_vec(),
+    })
+}
+
+const TRUNCATED: &str = "the file is truncated; copy it again from where it came";
+
+fn recognise(first: &[u8]) -> Option<Format> {
+    if first.starts_with(b"###CBF") {
+        Some(Format::Cbf)
+    } else if first.starts_with(b"II*\0")
+        || first.starts_with(b"MM\0*")
+        || first.starts_with(b"II+\0")
+    {
+        Some(Format::Tiff)
+    } else if first.starts_with(b"\x93NUMPY") {
+        Some(Format::Npy)
+    } else {
+        let text = text::latin(first.get(..first.len().min(1024)).unwrap_or(first));
+        let trimmed = text.trim_start();
+        if !trimmed.starts_with('{') {
+            None
+        } else if text.contains("HEADER_BYTES") {
+            Some(Format::Smv)
+        } else if text.contains("Dim_1") || text.contains("HeaderID") || text.contains("EDF_") {
+            Some(Format::Edf)
+        } else {
+            None
+        }
+    }
+}
+
+/// The sentence for content that no format claims.
+pub fn unknown(first: &[u8], path: &Path) -> Error {
+    let sentence = if first.is_empty() {
+        "the file is empty; copy it again from where it came".to_owned()
+    } else if super::paths::looks_like_frames(path) {
+        "this is not what its name says, no format of detector frames begins so; give another file"
+            .to_owned()
+    } else {
+        "this is no known format of detector frames (HDF5, CBF, TIFF, SMV, EDF, NPY); give another file".to_owned()
+    };
+    Error::new(sentence, path)
+}
+
+/// The first bytes of the content, decompressed.
+pub fn prefix(path: &Path, bytes: u64) -> Result<Vec<u8>, Error> {
+    let mut file = std::fs::File::open(path).map_err(|error| Error::reading(&error, path))?;
+    if file.metadata().is_ok_and(|facts| facts.is_dir()) {
+        return Err(Error::new(
+            "this is a folder, not a file; give a file",
+            path,
+        ));
+    }
+    let mut first = Vec::new();
+    file.by_ref()
+        .take(bytes)
+        .read_to_end(&mut first)
+        .map_err(|error| Error::reading(&error, path))?;
+    if whole_file_compression(&first).is_none() {
+        return Ok(first);
+    }
+    let rest = std::io::Cursor::new(first).chain(file);
+    inflate(rest, bytes, path)
+}
+
+/// The whole content, decompressed.
+fn load(path: &Path) -> Result<Vec<u8>, Error> {
+    let size = std::fs::metadata(path)
+        .map_err(|error| Error::reading(&error, path))?
+        .len();
+    if size > MOST_BYTES {
+        return Err(Error::new(
+            "the file is larger than 2 GiB, which no single frame is; give another file",
+            path,
+        ));
+    }
+    let bytes = std::fs::read(path).map_err(|error| Error::reading(&error, path))?;
+    if whole_file_compression(&bytes).is_none() {
+        return Ok(bytes);
+    }
+    inflate(bytes.as_slice(), MOST_BYTES, path)
+}
+
+fn inflate(mut from: impl Read, limit: u64, path: &Path) -> Result<Vec<u8>, Error> {
+    let mut magic = [0; 2];
+    from.read_exact(&mut magic)
+        .map_err(|error| Error::reading(&error, path))?;
+    let from = magic.as_slice().chain(from);
+    let mut out = Vec::new();
+    let result = if magic == [0x1f, 0x8b] {
+        flate2::read::MultiGzDecoder::new(from)
+            .take(limit)
+            .read_to_end(&mut out)
+    } else {
+        bzip2::read::MultiBzDecoder::new(from)
+            .take(limit)
+            .read_to_end(&mut out)
+    };
+    result.map_err(|_| {
+        Error::new(
+            "the compressed file is truncated or damaged; copy it again from where it came",
+            path,
+        )
+    })?;
+    Ok(out)
+}

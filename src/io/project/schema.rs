@@ -1,0 +1,105 @@
+//! The tables of the project file, version by version.
+
+use std::path::Path;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::{Doing, Error};
+
+/// "PkNt" in the file's header: `file` and SQLite's own tools can tell a project from other databases.
+const APPLICATION: i64 = 0x506b_4e74;
+/// The newest form this program knows; in the header as `user_version`.
+pub const VERSION: i64 = 1;
+
+/// Times are seconds since 1970. `codes`, `before` and `after` are zstd-compressed class codes, row by row.
+///
+/// A sheet begins blank (all background) or as its first edit says, so that the first `done` edits applied to a blank
+/// sheet give the sheet. Tiles that are all background have no row.
+const VERSION_1: &str = "
+CREATE TABLE lease (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    token TEXT NOT NULL, who TEXT NOT NULL, host TEXT NOT NULL,
+    machine TEXT NOT NULL, pid INTEGER NOT NULL, started TEXT NOT NULL,
+    heartbeat REAL NOT NULL, expires REAL NOT NULL);
+CREATE TABLE runs (
+    run INTEGER PRIMARY KEY,
+    name TEXT NOT NULL, source TEXT NOT NULL, paths TEXT NOT NULL,
+    dataset TEXT, frames INTEGER NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL,
+    dtype TEXT NOT NULL, format TEXT NOT NULL, detector TEXT,
+    bytes INTEGER, content BLOB, added REAL NOT NULL);
+CREATE TABLE frames (
+    run INTEGER NOT NULL REFERENCES runs (run),
+    frame INTEGER NOT NULL, review TEXT NOT NULL, reviewer TEXT NOT NULL, time REAL NOT NULL,
+    PRIMARY KEY (run, frame)) WITHOUT ROWID;
+CREATE TABLE sheets (
+    sheet INTEGER PRIMARY KEY,
+    run INTEGER NOT NULL REFERENCES runs (run), frame INTEGER NOT NULL,
+    width INTEGER NOT NULL, height INTEGER NOT NULL, tile INTEGER NOT NULL,
+    digest BLOB NOT NULL, done INTEGER NOT NULL, base TEXT NOT NULL, updated REAL NOT NULL,
+    UNIQUE (run, frame));
+CREATE TABLE tiles (
+    sheet INTEGER NOT NULL REFERENCES sheets (sheet), tile INTEGER NOT NULL,
+    digest BLOB NOT NULL, codes BLOB NOT NULL,
+    PRIMARY KEY (sheet, tile)) WITHOUT ROWID;
+CREATE TABLE edits (
+    edit INTEGER PRIMARY KEY,
+    sheet INTEGER NOT NULL REFERENCES sheets (sheet), position INTEGER NOT NULL,
+    x0 INTEGER NOT NULL, y0 INTEGER NOT NULL, x1 INTEGER NOT NULL, y1 INTEGER NOT NULL,
+    tool TEXT NOT NULL, curator TEXT NOT NULL, net TEXT, time REAL NOT NULL,
+    digest BLOB NOT NULL, before BLOB NOT NULL, after BLOB NOT NULL,
+    UNIQUE (sheet, position));
+CREATE TABLE nets (
+    digest TEXT PRIMARY KEY, name TEXT NOT NULL, first_used REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE predictions (
+    run INTEGER NOT NULL REFERENCES runs (run), frame INTEGER NOT NULL, net TEXT NOT NULL,
+    peaks INTEGER NOT NULL, doubt REAL NOT NULL, artifact_fraction REAL NOT NULL, time REAL NOT NULL,
+    PRIMARY KEY (run, frame, net)) WITHOUT ROWID;
+CREATE TABLE views (
+    run INTEGER PRIMARY KEY REFERENCES runs (run), view TEXT NOT NULL, time REAL NOT NULL);
+CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+";
+
+/// Makes the tables of a new file, brings an old one up to date, refuses any other.
+pub fn prepare(database: &mut Connection, path: &Path) -> Result<(), Error> {
+    // The journal mode is kept in the file only for WAL: whoever set that, it is not what network disks allow.
+    database
+        .query_row("PRAGMA journal_mode=DELETE", [], |_| Ok(()))
+        .doing("be opened", path)?;
+    let transaction = database
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .doing("be opened", path)?;
+    let tables: i64 = transaction
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .doing("be opened", path)?;
+    if tables == 0 {
+        transaction
+            .execute_batch(VERSION_1)
+            .and_then(|()| transaction.pragma_update(None, "application_id", APPLICATION))
+            .and_then(|()| transaction.pragma_update(None, "user_version", VERSION))
+            .doing("be made", path)?;
+    } else {
+        check(&transaction, path)?;
+        // Later versions add their steps from the found version to theirs here.
+    }
+    transaction.commit().doing("be made", path)
+}
+
+/// Refuses a file that is not a project of a version we know.
+pub fn check(database: &Connection, path: &Path) -> Result<(), Error> {
+    let number =
+        |pragma: &str| database.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
+    let application = number("application_id").doing("be opened", path)?;
+    let found = number("user_version").doing("be opened", path)?;
+    if application != APPLICATION || found < 1 {
+        return Err(Error::NotAProject {
+            path: path.to_owned(),
+        });
+    }
+    if found > VERSION {
+        return Err(Error::TooNew {
+            found,
+            path: path.to_owned(),
+        });
+    }
+    Ok(())
+}

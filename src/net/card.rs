@@ -1,0 +1,184 @@
+//! The card of a net: its passport on disk, beside the weights.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::Error;
+
+pub const CARD: &str = "card.toml";
+pub const WEIGHTS: &str = "weights.safetensors";
+const VERSION: u32 = 1;
+pub const ARCHITECTURE: &str = "residual-attention-unet";
+
+/// A set that a net was trained on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetNote {
+    /// The set's path, or the recipe of simulated frames.
+    pub name: String,
+    pub digest: String,
+    pub frames: usize,
+}
+
+/// What `card.toml` says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Card {
+    pub version: u32,
+    pub name: String,
+    pub architecture: String,
+    /// Channels of the levels, finest first.
+    pub channels: Vec<usize>,
+    /// Name and version of the function from frame to input.
+    pub standardisation: String,
+    pub classes: Vec<String>,
+    /// Name and digest of the net that the training started from.
+    pub parent: Option<String>,
+    pub seed: u64,
+    pub epochs: usize,
+    pub steps: usize,
+    /// UTC, `2026-11-23`.
+    pub date: String,
+    pub licence: String,
+    /// sha256 of the weights file.
+    pub weights_digest: String,
+    /// The recipe: learning rate, batch, patch, loss, schedule.
+    #[serde(default)]
+    pub training: BTreeMap<String, toml::Value>,
+    /// Figures on held-out frames, by name.
+    #[serde(default)]
+    pub scores: BTreeMap<String, f64>,
+    #[serde(default)]
+    pub sets: Vec<SetNote>,
+}
+
+impl Default for Card {
+    fn default() -> Self {
+        Self {
+            version: VERSION,
+            name: String::new(),
+            architecture: ARCHITECTURE.to_owned(),
+            channels: vec![8, 16, 32, 64, 128],
+            standardisation: super::prepare::STANDARDISATION.to_owned(),
+            classes: ["background", "peak", "artifact"]
+                .map(str::to_owned)
+                .to_vec(),
+            parent: None,
+            seed: 0,
+            epochs: 0,
+            steps: 0,
+            date: String::new(),
+            licence: String::new(),
+            weights_digest: String::new(),
+            training: BTreeMap::new(),
+            scores: BTreeMap::new(),
+            sets: Vec::new(),
+        }
+    }
+}
+
+impl Card {
+    /// Reads and checks the card of a net folder, not its weights.
+    pub fn load(folder: &Path) -> Result<Self, Error> {
+        let path = folder.join(CARD);
+        let text = std::fs::read_to_string(&path).map_err(|error| {
+            let why = if error.kind() == std::io::ErrorKind::NotFound {
+                "no net here; name a folder with card.toml and weights.safetensors".to_owned()
+            } else {
+                format!("the net's card cannot be read ({error}); check its permissions")
+            };
+            Error::new(why, folder)
+        })?;
+        let card: Self = toml::from_str(&text).map_err(|error| {
+            let first = error
+                .message()
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .to_owned();
+            Error::new(
+                format!("the net's card is damaged ({first}); take a fresh copy of the net"),
+                &path,
+            )
+        })?;
+        let unknown = |what: &str, value: &str| {
+            let text = format!(
+                "the net's {what} `{value}` is unknown to this version; update the program or choose another net"
+            );
+            Err(Error::new(text, &path))
+        };
+        if card.version != VERSION {
+            return unknown("card version", &card.version.to_string());
+        }
+        if card.architecture != ARCHITECTURE {
+            return unknown("architecture", &card.architecture);
+        }
+        if card.standardisation != super::prepare::STANDARDISATION {
+            return unknown("standardisation", &card.standardisation);
+        }
+        let plausible = card.channels.iter().all(|c| (1..=4096).contains(c));
+        if !plausible || !(2..=8).contains(&card.channels.len()) {
+            return unknown("list of channels", &format!("{:?}", card.channels));
+        }
+        Ok(card)
+    }
+
+    /// One line for lists: date and held-out scores.
+    pub fn summary(&self) -> String {
+        let mut parts = vec![self.date.clone()];
+        for (key, name) in [("peak_f1", "peak F1"), ("artifact_iou", "artifact IoU")] {
+            if let Some(score) = self.scores.get(key) {
+                parts.push(format!("{name} {score:.2}"));
+            }
+        }
+        parts.retain(|part| !part.is_empty());
+        parts.join(", ")
+    }
+
+    /// Writes the card beside its weights, over the old one: for scores that come after the training.
+    pub fn store(&self, folder: &Path) -> Result<(), Error> {
+        let path = folder.join(CARD);
+        let text = self
+            .to_toml()
+            .map_err(|error| Error::new(format!("the card cannot be written ({error})"), &path))?;
+        crate::fs::write_whole(&path, text.as_bytes(), true)
+            .map_err(|error| Error::new(error.to_string(), folder))
+    }
+
+    pub(super) fn to_toml(&self) -> Result<String, String> {
+        toml::to_string(self).map_err(|error| error.to_string())
+    }
+}
+
+/// sha256 as lower-case hexadecimal digits.
+pub fn digest_of(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    let mut text = String::with_capacity(64);
+    for byte in Sha256::digest(bytes) {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+/// Today's date in UTC, `2026-11-23` (Howard Hinnant's civil-from-days).
+pub fn today() -> String {
+    let seconds = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |d| d.as_secs());
+    let z = (seconds / 86_400) as i64 + 719_468;
+    let era = z.div_euclid(146_097);
+    let day_of_era = z.rem_euclid(146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 {
+        shifted + 3
+    } else {
+        shifted - 9
+    };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}")
+}

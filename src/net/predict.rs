@@ -1,0 +1,221 @@
+//! A batch of frames to classes and probabilities; large frames in overlapping tiles, so that memory stays bounded.
+
+use candle_core::Tensor;
+use rayon::prelude::*;
+
+use super::prepare::prepare;
+use super::{Error, Net, forward, head};
+use crate::domain::frame::{Frame, bad};
+use crate::domain::grid::{Grid, PixelRect};
+use crate::domain::labels::{Class, Sheet};
+
+/// What the net says of a frame; all grids have the frame's shape.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prediction {
+    /// Background, peak or artifact; invalid pixels are background.
+    pub classes: Sheet,
+    /// Probability of class peak, times 255.
+    pub peak: Grid<u8>,
+    /// Probability of class artifact, times 255.
+    pub artifact: Grid<u8>,
+}
+
+/// Edge of the largest tile, without its margin, pixels.
+const TILE: usize = 2048;
+/// How far a pixel's class may look: the receptive field of five levels is 110 pixels.
+const MARGIN: usize = 128;
+
+impl Net {
+    /// Predicts frames of any sizes.
+    ///
+    /// A pixel is of the most probable class; with a `threshold` it is peak from that probability of peak on, and else
+    /// the more probable of the others.
+    pub fn predict(
+        &self,
+        frames: &[&Frame],
+        threshold: Option<f32>,
+    ) -> Result<Vec<Prediction>, Error> {
+        let said = |error: candle_core::Error| {
+            let first = error.to_string();
+            let first = first.lines().next().unwrap_or_default().to_owned();
+            Error::new(
+                format!("the net could not compute ({first}); try smaller batches or --device cpu"),
+                &self.folder,
+            )
+        };
+        let mut out = Vec::with_capacity(frames.len());
+        let mut rest = frames;
+        while let Some(first) = rest.first() {
+            let same = |f: &&&Frame| f.width() == first.width() && f.height() == first.height();
+            let count = rest.iter().take_while(same).count();
+            let (batch, others) = rest.split_at(count);
+            out.extend(self.predict_equal(batch, threshold).map_err(said)?);
+            rest = others;
+        }
+        Ok(out)
+    }
+
+    fn predict_equal(
+        &self,
+        frames: &[&Frame],
+        threshold: Option<f32>,
+    ) -> candle_core::Result<Vec<Prediction>> {
+        let inputs: Vec<Grid<f32>> = frames.par_iter().map(|frame| prepare(frame)).collect();
+        let mut out: Vec<Prediction> = frames
+            .iter()
+            .map(|frame| {
+                let (width, height) = (frame.width(), frame.height());
+                Prediction {
+                    classes: Sheet::filled(width, height, 0),
+                    peak: Grid::filled(width, height, 0),
+                    artifact: Grid::filled(width, height, 0),
+                }
+            })
+            .collect();
+        let Some(first) = frames.first() else {
+            return Ok(out);
+        };
+        let step = 1 << (self.card.channels.len() - 1);
+        for (inner, outer) in tiles(first.width(), first.height(), step) {
+            let logits = self.logits(&inputs, outer, step)?;
+            let side = (logits.dim(2)?, logits.dim(3)?);
+            let values = logits
+                .to_device(&candle_core::Device::Cpu)?
+                .flatten_all()?
+                .to_vec1::<f32>()?;
+            let image = head::CLASSES * side.0 * side.1;
+            for ((frame, prediction), logits) in
+                frames.iter().zip(&mut out).zip(values.chunks(image))
+            {
+                write_tile(frame, prediction, logits, side, inner, outer, threshold);
+            }
+        }
+        Ok(out)
+    }
+
+    /// Logits of a rectangle of all inputs, padded with zeros to a multiple of `step`.
+    fn logits(
+        &self,
+        inputs: &[Grid<f32>],
+        rect: PixelRect,
+        step: usize,
+    ) -> candle_core::Result<Tensor> {
+        let width = rect.width().div_ceil(step) * step;
+        let height = rect.height().div_ceil(step) * step;
+        let mut cells = vec![0.0_f32; inputs.len() * width * height];
+        for (input, image) in inputs.iter().zip(cells.chunks_mut(width * height)) {
+            for (y, row) in (rect.y0..rect.y1).zip(image.chunks_mut(width)) {
+                row[..rect.width()].copy_from_slice(&input.row(y)[rect.x0..rect.x1]);
+            }
+        }
+        let input = Tensor::from_vec(cells, (inputs.len(), 1, height, width), &self.device)?;
+        forward(&self.graph, &input, &self.card.channels)
+    }
+}
+
+/// Rectangles that cover the frame, and each with its margin; margins start at multiples of `step`.
+fn tiles(width: usize, height: usize, step: usize) -> Vec<(PixelRect, PixelRect)> {
+    let parts = |length: usize| {
+        // A frame that hardly exceeds one tile is not worth a second one.
+        let count = if length <= TILE + 2 * MARGIN {
+            1
+        } else {
+            length.div_ceil(TILE)
+        };
+        let size = length.div_ceil(count).div_ceil(step) * step;
+        (0..count)
+            .map(move |i| {
+                let (from, to) = ((i * size).min(length), ((i + 1) * size).min(length));
+                let margin = MARGIN.div_ceil(step) * step;
+                (
+                    from,
+                    to,
+                    from.saturating_sub(margin),
+                    (to + margin).min(length),
+                )
+            })
+            .filter(|(from, to, ..)| from < to)
+            .collect::<Vec<_>>()
+    };
+    let mut all = Vec::new();
+    for (y0, y1, outer_y0, outer_y1) in parts(height) {
+        for (x0, x1, outer_x0, outer_x1) in parts(width) {
+            all.push((
+                PixelRect::new(x0, y0, x1, y1),
+                PixelRect::new(outer_x0, outer_y0, outer_x1, outer_y1),
+            ));
+        }
+    }
+    all
+}
+
+fn write_tile(
+    frame: &Frame,
+    prediction: &mut Prediction,
+    logits: &[f32],
+    (rows, columns): (usize, usize),
+    inner: PixelRect,
+    outer: PixelRect,
+    threshold: Option<f32>,
+) {
+    let area = rows * columns;
+    let width = frame.width().max(1);
+    let classes = prediction.classes.cells_mut().par_chunks_mut(width);
+    let peaks = prediction.peak.cells_mut().par_chunks_mut(width);
+    let artifacts = prediction.artifact.cells_mut().par_chunks_mut(width);
+    classes
+        .zip(peaks)
+        .zip(artifacts)
+        .enumerate()
+        .filter(|(y, _)| *y >= inner.y0 && *y < inner.y1)
+        .for_each(|(y, ((classes, peaks), artifacts))| {
+            let bits = frame.bad.row(y);
+            for x in inner.x0..inner.x1 {
+                if bits[x] & bad::NOT_VALID != 0 {
+                    continue;
+                }
+                let at = (y - outer.y0) * columns + x - outer.x0;
+                let z = [logits[at], logits[area + at], logits[2 * area + at]];
+                let top = z[0].max(z[1]).max(z[2]);
+                let e = z.map(|z| (z - top).exp());
+                let sum = e[0] + e[1] + e[2];
+                let (peak, artifact) = (e[1] / sum, e[2] / sum);
+                let is_peak = threshold.map_or(z[1] > z[0] && z[1] > z[2], |t| peak >= t);
+                let class = if is_peak {
+                    Class::Peak
+                } else if z[2] > z[0] {
+                    Class::Artifact
+                } else {
+                    Class::Background
+                };
+                classes[x] = class.code();
+                peaks[x] = (peak * 255.0).round() as u8;
+                artifacts[x] = (artifact * 255.0).round() as u8;
+            }
+        });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiles_cover_every_pixel_once() {
+        for (width, height) in [
+            (1, 1),
+            (1920, 1920),
+            (2463, 2527),
+            (4148, 4362),
+            (128, 16_448),
+        ] {
+            let tiles = tiles(width, height, 16);
+            let area: usize = tiles.iter().map(|(inner, _)| inner.area()).sum();
+            assert_eq!(area, width * height);
+            for (inner, outer) in tiles {
+                assert_eq!(inner.intersect(&outer), inner);
+                assert_eq!((outer.x0 % 16, outer.y0 % 16), (0, 0));
+                assert!(outer.x1 <= width && outer.y1 <= height);
+            }
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! Opening a run and going from frame to frame.
+
+use std::sync::Arc;
+
+use super::command::{RunRequest, View};
+use super::job::{FrameKey, Job, LoadedFrame, LoadedLabels, ProjectState};
+use super::{Cure, Session};
+use crate::domain::frame::RunInfo;
+use crate::domain::labels::{History, Review, Sheet};
+
+/// How many frames are read ahead of the curator, and kept behind.
+const AHEAD: usize = 6;
+
+#[derive(Clone, Debug)]
+pub struct OpenRun {
+    pub serial: u64,
+    pub info: Arc<RunInfo>,
+    pub request: RunRequest,
+}
+
+/// What the frame table knows of a frame.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct FrameRow {
+    /// Found by the net that is loaded now.
+    pub peaks: Option<u32>,
+    pub artifact_fraction: Option<f32>,
+    pub doubt: Option<f32>,
+    pub review: Review,
+}
+
+/// The frame on the canvas: pixels and labels that belong together.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    pub key: FrameKey,
+    pub loaded: LoadedFrame,
+    pub sheet: Arc<Sheet>,
+    pub history: History,
+    /// Why this frame's labels must not be painted on.
+    pub read_only: Option<String>,
+}
+
+/// Pixels and labels that were asked for; shown when both are there.
+#[derive(Clone, Debug, Default)]
+pub struct Pending {
+    pub key: Option<FrameKey>,
+    pub frame: Option<LoadedFrame>,
+    pub labels: Option<Result<LoadedLabels, String>>,
+    labels_asked: bool,
+}
+
+impl Pending {
+    pub const fn is_waiting(&self) -> bool {
+        self.key.is_some()
+    }
+}
+
+impl Session {
+    pub(super) fn open(&mut self, request: RunRequest) {
+        if request.paths.is_empty() {
+            return;
+        }
+        self.run_serial += 1;
+        self.opening = Some((self.run_serial, request.clone()));
+        self.jobs.push(Job::OpenRun {
+            run: self.run_serial,
+            request,
+        });
+    }
+
+    pub(super) fn run_opened(&mut self, run: u64, result: Result<Arc<RunInfo>, String>) {
+        let Some((serial, request)) = self.opening.clone() else {
+            return;
+        };
+        if serial != run {
+            return;
+        }
+        self.opening = None;
+        let info = match result {
+            Ok(info) => info,
+            Err(reason) => return self.notice_with(reason, Some(Cure::OpenAnother)),
+        };
+        self.cancel_gesture();
+        for notice in &info.notices {
+            self.notice(notice.clone());
+        }
+        self.rows = vec![FrameRow::default(); info.frames];
+        self.selected = 0;
+        self.shown = None;
+        self.pending = Pending::default();
+        self.frame_error = None;
+        self.visited.clear();
+        self.predictions.clear();
+        self.prediction_order.clear();
+        self.predicting = 0;
+        self.calibration = None;
+        self.view = None;
+        self.view_version += 1;
+        self.tone_wanted = !self.tone_locked;
+        self.project = None;
+        self.read_only = None;
+        let project = request.project.clone();
+        self.run = Some(OpenRun {
+            serial,
+            info: info.clone(),
+            request,
+        });
+        // The project says where the curator left off: the first frame is asked for when it has answered.
+        self.jobs.push(Job::OpenProject {
+            run: serial,
+            path: project,
+            info,
+        });
+    }
+
+    pub(super) fn project_opened(&mut self, run: u64, result: Result<ProjectState, String>) {
+        let Some(open) = self.run.as_ref().filter(|open| open.serial == run) else {
+            return;
+        };
+        let mut wanted = open.request.frame;
+        match result {
+            Ok(state) => {
+                for (number, review) in state.reviews {
+                    if let Some(row) = self.rows.get_mut(number) {
+                        row.review = review;
+                    }
+                }
+                wanted = wanted.or(state.last_frame);
+                if state.view.is_some() {
+                    self.view = state.view;
+                    self.view_version += 1;
+                }
+                if let Some(reason) = &state.read_only {
+                    self.notice(reason.clone());
+                }
+                self.read_only = state.read_only;
+                self.project = Some(state.path);
+            }
+            Err(reason) => {
+                self.notice(reason.clone());
+                self.read_only = Some(reason);
+            }
+        }
+        let first = wanted.unwrap_or(0).min(self.rows.len().saturating_sub(1));
+        self.select(first);
+    }
+
+    /// The key of a frame of the open run.
+    pub fn key(&self, number: usize) -> Option<FrameKey> {
+        let open = self.run.as_ref()?;
+        (number < self.rows.len()).then_some(FrameKey {
+            run: open.serial,
+            number,
+        })
+    }
+
+    pub(super) fn go_to(&mut self, number: usize) {
+        if self.rows.is_empty() {
+            return;
+        }
+        let number = number.min(self.rows.len() - 1);
+        if number != self.selected || self.frame_error.is_some() {
+            self.select(number);
+        }
+    }
+
+    pub(super) fn step(&mut self, by: isize) {
+        self.go_to(self.selected.saturating_add_signed(by));
+    }
+
+    pub(super) fn go_random(&mut self) {
+        if self.rows.len() < 2 {
+            return;
+        }
+        // xorshift64: only to pick a frame, so that the session needs no generator of its own.
+        let mut state = self.random_state;
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        self.random_state = state;
+        let other = (state % (self.rows.len() as u64 - 1)) as usize;
+        self.visited.push(self.selected);
+        self.go_to(other + usize::from(other >= self.selected));
+    }
+
+    pub(super) fn go_back(&mut self) {
+        if let Some(number) = self.visited.pop() {
+            self.go_to(number);
+        }
+    }
+
+    pub(super) fn next_unreviewed(&mut self) {
+        let count = self.rows.len();
+        let next = (1..=count)
+            .map(|step| (self.selected + step) % count)
+            .find(|&i| {
+                self.rows
+                    .get(i)
+                    .is_some_and(|row| row.review != Review::Confirmed)
+            });
+        if let Some(number) = next {
+            self.go_to(number);
+        }
+    }
+
+    fn select(&mut self, number: usize) {
+        let Some(key) = self.key(number) else { return };
+        self.finish_gesture();
+        self.selected = number;
+        self.frame_error = None;
+        self.pending = Pending {
+            key: Some(key),
+            ..Pending::default()
+        };
+        self.jobs.push(Job::LoadFrame(key));
+        if let Some(info) = self.run.as_ref().map(|open| open.info.clone()) {
+            self.ask_labels(key, info.width, info.height);
+        }
+        self.jobs.push(Job::StoreView {
+            run: key.run,
+            frame: number,
+            view: self.view,
+        });
+        self.read_ahead();
+        self.ask_predictions();
+    }
+
+    fn ask_labels(&mut self, key: FrameKey, width: usize, height: usize) {
+        self.pending.labels_asked = true;
+        self.jobs.push(Job::LoadLabels { key, width, height });
+    }
+
+    fn read_ahead(&mut self) {
+        let likely = (1..=AHEAD)
+            .map(|step| self.selected + step)
+            .chain((1..=2).filter_map(|step| self.selected.checked_sub(step)))
+            .filter_map(|number| self.key(number))
+            .collect();
+        self.jobs.push(Job::ReadAhead(likely));
+    }
+
+    pub(super) fn frame_arrived(&mut self, key: FrameKey, result: Result<LoadedFrame, String>) {
+        if self.pending.key != Some(key) {
+            return;
+        }
+        match result {
+            Ok(loaded) => {
+                self.pending.frame = Some(loaded);
+                self.show_if_complete();
+            }
+            Err(reason) => {
+                self.pending = Pending::default();
+                self.notice(reason.clone());
+                self.frame_error = Some(reason);
+            }
+        }
+    }
+
+    pub(super) fn labels_arrived(&mut self, key: FrameKey, result: Result<LoadedLabels, String>) {
+        if self.pending.key == Some(key) {
+            self.pending.labels = Some(result);
+            self.show_if_complete();
+        }
+    }
+
+    /// Pixels and labels are put on screen together, never one without the other.
+    fn show_if_complete(&mut self) {
+        if self.pending.frame.is_none() || self.pending.labels.is_none() {
+            return;
+        }
+        let pending = std::mem::take(&mut self.pending);
+        let (Some(key), Some(loaded), Some(labels)) = (pending.key, pending.frame, pending.labels)
+        else {
+            return;
+        };
+        let (width, height) = (loaded.frame.width(), loaded.frame.height());
+        let mut read_only = self.read_only.clone();
+        let labels = match labels {
+            Ok(labels) if labels.sheet.width() == width && labels.sheet.height() == height => {
+                labels
+            }
+            Ok(labels) => {
+                read_only = Some(format!(
+                    "The labels of frame {} are {} x {} but the frame is {width} x {height}; open the run they were \
+                     made on, or another project.",
+                    key.number + 1,
+                    labels.sheet.width(),
+                    labels.sheet.height(),
+                ));
+                empty_labels(width, height)
+            }
+            Err(reason) => {
+                read_only = Some(reason);
+                empty_labels(width, height)
+            }
+        };
+        if let Some(reason) = &read_only
+            && self.read_only.is_none()
+        {
+            self.notice(reason.clone());
+        }
+        self.shown = Some(Shown {
+            key,
+            loaded,
+            sheet: Arc::new(labels.sheet),
+            history: labels.history,
+            read_only,
+        });
+        self.sheet_changed_wholly();
+        if self.tone_wanted {
+            self.auto_tone();
+        }
+        self.ask_calibration();
+    }
+
+    pub(super) fn auto_tone(&mut self) {
+        self.tone_wanted = self.shown.is_none();
+        if let Some(statistics) = self.statistics().copied() {
+            self.tone.set_auto(&statistics);
+        }
+    }
+
+    pub(super) fn set_view(&mut self, view: View) {
+        self.view = Some(view);
+        if let Some(open) = &self.run {
+            let run = open.serial;
+            self.jobs.push(Job::StoreView {
+                run,
+                frame: self.selected,
+                view: Some(view),
+            });
+        }
+    }
+}
+
+fn empty_labels(width: usize, height: usize) -> LoadedLabels {
+    LoadedLabels {
+        sheet: Sheet::filled(width, height, 0),
+        history: History::default(),
+    }
+}

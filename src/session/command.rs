@@ -1,0 +1,140 @@
+//! Everything the user can want: the only way the window or a script changes the session.
+
+use std::path::PathBuf;
+
+use super::tool::{Tool, ToolEvent};
+use crate::domain::calibrant::Calibrant;
+use crate::domain::grid::Pixel;
+use crate::domain::labels::{Class, Review};
+use crate::domain::tone::Tone;
+
+/// What to open and what the user knows better than the file.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RunRequest {
+    pub paths: Vec<PathBuf>,
+    pub geometry: Option<PathBuf>,
+    pub dataset: Option<String>,
+    pub wavelength_angstrom: Option<f64>,
+    pub detector_distance_m: Option<f64>,
+    pub pixel_size_m: Option<f64>,
+    /// As people give it: the first pixel's centre is 0.0.
+    pub beam_center_px: Option<[f64; 2]>,
+    /// The project file; `None` = the run's own one in the user's data folder.
+    pub project: Option<PathBuf>,
+    /// The frame to show first; `None` = where the curator left off.
+    pub frame: Option<usize>,
+}
+
+/// What of a prediction becomes labels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accept {
+    All,
+    OneClass(Class),
+    /// The connected component of the predicted map that covers this pixel.
+    Component(Pixel),
+}
+
+/// Which layers are drawn over the frame, and how strongly.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Layers {
+    pub prediction: bool,
+    pub prediction_opacity: f32,
+    pub labels: bool,
+    pub labels_opacity: f32,
+    pub peaks: bool,
+    pub bad: bool,
+    pub rings: bool,
+    /// Fill the classes instead of outlining them.
+    pub filled: bool,
+    /// All overlays are away while a key is held.
+    pub hidden: bool,
+}
+
+impl Default for Layers {
+    fn default() -> Self {
+        Self {
+            prediction: true,
+            prediction_opacity: 0.9,
+            labels: true,
+            labels_opacity: 0.9,
+            peaks: true,
+            bad: true,
+            rings: true,
+            filled: false,
+            hidden: false,
+        }
+    }
+}
+
+/// Where the canvas looks: the frame position in its middle and screen points per frame pixel (0 = the whole frame).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct View {
+    pub center_x: f32,
+    pub center_y: f32,
+    pub zoom: f32,
+}
+
+/// How the next net is to be trained from this project's confirmed frames.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainRequest {
+    /// The folder that the new net goes to.
+    pub out: PathBuf,
+    /// The net to start from; `None` = from scratch.
+    pub from: Option<PathBuf>,
+    pub minutes: f64,
+    pub seed: u64,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    Open(RunRequest),
+    OpenDialog,
+    OpenFolderDialog,
+    OpenProjectDialog,
+    OpenDemo,
+    GoTo(usize),
+    /// So many frames on, or back when negative.
+    Step(isize),
+    First,
+    Last,
+    Random,
+    RandomBack,
+    NextUnreviewed,
+
+    SetTool(Tool),
+    SetClass(Class),
+    /// Swaps the painted class with background, and back.
+    SwapClass,
+    SetBrushDiameter(f32),
+    SetProtect(bool),
+    Tool(ToolEvent),
+    Undo,
+    Redo,
+    Accept(Accept),
+    ClearSheet,
+    SetReview(Review),
+    /// Confirms the frame and shows the next one.
+    Confirm,
+
+    SetTone(Tone),
+    AutoTone,
+    SetToneLocked(bool),
+    SetLayers(Layers),
+    SetView(View),
+
+    ChooseNet(PathBuf),
+    SetPredict(bool),
+    /// Predict every frame of the run, not only those ahead of the curator.
+    PredictAll(bool),
+    Export {
+        out: PathBuf,
+        format: String,
+    },
+    ExportDialog,
+    Train(TrainRequest),
+    StopTraining,
+
+    SetCalibrant(Option<Calibrant>),
+    RetryStore,
+    DismissNotice(usize),
+}

@@ -1,0 +1,219 @@
+//! What the session asks of the workers, and what they answer.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::command::{RunRequest, TrainRequest, View};
+use crate::domain::calibrant::{Calibrant, RingRow};
+use crate::domain::frame::{Frame, RunInfo, Statistics};
+use crate::domain::grid::Grid;
+use crate::domain::labels::{Edit, History, Review, Sheet};
+use crate::domain::peaks::Peak;
+
+/// One frame of one opening of a run: answers that carry an old key are dropped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct FrameKey {
+    /// Counts the runs that were opened in this session.
+    pub run: u64,
+    pub number: usize,
+}
+
+/// A frame with what is shown beside it; computed by the worker that read it.
+#[derive(Clone, Debug)]
+pub struct LoadedFrame {
+    pub frame: Arc<Frame>,
+    pub statistics: Statistics,
+    pub read_ms: f32,
+}
+
+/// The labels of a frame as the project keeps them.
+#[derive(Clone, Debug)]
+pub struct LoadedLabels {
+    pub sheet: Sheet,
+    pub history: History,
+}
+
+/// What a net says of one frame.
+#[derive(Clone, Debug)]
+pub struct Predicted {
+    pub classes: Arc<Sheet>,
+    /// Probability of class peak, times 255.
+    pub peak: Grid<u8>,
+    /// Probability of class artifact, times 255.
+    pub artifact: Grid<u8>,
+    pub peaks: Vec<Peak>,
+    pub artifact_fraction: f32,
+    /// Mean uncertainty over pixels that are not plainly background; ranks frames for a curator.
+    pub doubt: f32,
+    pub net_ms: f32,
+}
+
+impl Predicted {
+    pub fn bytes(&self) -> usize {
+        self.classes.len() * 3 + self.peaks.len() * size_of::<Peak>()
+    }
+}
+
+/// A net that can be chosen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NetEntry {
+    pub path: PathBuf,
+    pub name: String,
+    /// One line of its card: held-out scores, date.
+    pub summary: String,
+}
+
+/// The net that predicts now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NetInfo {
+    /// Counts the nets that were loaded in this session.
+    pub serial: u64,
+    pub entry: NetEntry,
+    pub digest: String,
+    pub device: String,
+}
+
+/// What the project knows of a run when it is opened.
+#[derive(Clone, Debug, Default)]
+pub struct ProjectState {
+    pub path: PathBuf,
+    /// Why labels cannot be written, in a sentence; `None` = they can.
+    pub read_only: Option<String>,
+    pub reviews: Vec<(usize, Review)>,
+    /// Peaks found earlier by the net of the same digest.
+    pub last_frame: Option<usize>,
+    pub view: Option<View>,
+}
+
+/// The azimuthal profile of a calibrant frame and its rings.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Calibration {
+    pub calibrant: Option<Calibrant>,
+    pub rings: Vec<RingRow>,
+    /// (radius px, mean intensity) over all valid pixels.
+    pub profile: Vec<[f64; 2]>,
+    /// The same without the pixels that the net marks artifact.
+    pub profile_without_artifact: Vec<[f64; 2]>,
+}
+
+/// One line of a running training.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TrainingLine {
+    pub epoch: usize,
+    pub loss: f64,
+    pub validation_loss: f64,
+    pub peak_f1: f64,
+    pub artifact_iou: f64,
+    pub seconds: f64,
+}
+
+#[derive(Clone, Debug)]
+pub enum Job {
+    OpenRun {
+        run: u64,
+        request: RunRequest,
+    },
+    OpenDialog {
+        folder: bool,
+    },
+    OpenProjectDialog,
+    ExportDialog,
+    OpenDemo,
+    LoadFrame(FrameKey),
+    /// Frames that are likely next, most likely first; replaces an earlier list.
+    ReadAhead(Vec<FrameKey>),
+    OpenProject {
+        run: u64,
+        path: Option<PathBuf>,
+        info: Arc<RunInfo>,
+    },
+    LoadLabels {
+        key: FrameKey,
+        width: usize,
+        height: usize,
+    },
+    StoreEdit {
+        key: FrameKey,
+        edit: Arc<Edit>,
+        /// Digest of the net whose prediction was accepted.
+        net: Option<String>,
+    },
+    StoreUndo(FrameKey),
+    StoreRedo(FrameKey),
+    StoreReview(FrameKey, Review),
+    StoreView {
+        run: u64,
+        frame: usize,
+        view: Option<View>,
+    },
+    RetryStore,
+    ListNets,
+    LoadNet {
+        serial: u64,
+        path: PathBuf,
+    },
+    /// Frames to predict, most wanted first; replaces an earlier list.
+    Predict {
+        net: u64,
+        frames: Vec<FrameKey>,
+    },
+    Export {
+        out: PathBuf,
+        format: String,
+    },
+    Train(TrainRequest),
+    StopTraining,
+    Calibrate {
+        key: FrameKey,
+        calibrant: Calibrant,
+        frame: Arc<Frame>,
+        info: Arc<RunInfo>,
+        artifact: Option<Arc<Sheet>>,
+    },
+}
+
+#[derive(Clone, Debug)]
+pub enum Report {
+    RunOpened {
+        run: u64,
+        result: Result<Arc<RunInfo>, String>,
+    },
+    /// What a dialog, a drop or the demo chose.
+    Chosen(RunRequest),
+    ExportChosen(PathBuf),
+    Frame {
+        key: FrameKey,
+        result: Result<LoadedFrame, String>,
+    },
+    ProjectOpened {
+        run: u64,
+        result: Result<ProjectState, String>,
+    },
+    Labels {
+        key: FrameKey,
+        result: Result<LoadedLabels, String>,
+    },
+    /// One write of this session is safe on disk.
+    Stored,
+    /// A write failed and waits to be tried again; nothing is lost while the program runs.
+    StoreFailed(String),
+    Nets(Vec<NetEntry>),
+    NetLoaded {
+        serial: u64,
+        result: Result<NetInfo, String>,
+    },
+    Predicted {
+        key: FrameKey,
+        net: u64,
+        result: Result<Arc<Predicted>, String>,
+    },
+    Exported(Result<String, String>),
+    Training(TrainingLine),
+    TrainingEnded(Result<PathBuf, String>),
+    Calibrated {
+        key: FrameKey,
+        result: Result<Calibration, String>,
+    },
+    Notice(String),
+    RecentRuns(Vec<PathBuf>),
+}

@@ -1,0 +1,297 @@
+//! What is open, shown and meant. Three verbs: [`Session::apply`], [`Session::absorb`], [`Session::take_jobs`].
+//!
+//! The window draws `&Session` and pushes [`Command`]s; workers take [`Job`]s and send [`Report`]s. Nothing
+//! here knows a toolkit, a file, a thread or a clock, so the whole editor runs headless in tests.
+
+pub mod browse;
+pub mod command;
+pub mod job;
+pub mod paint;
+pub mod predict;
+pub mod tool;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use self::browse::{FrameRow, OpenRun, Pending, Shown};
+use self::command::{Command, Layers, RunRequest, View};
+use self::job::{Calibration, FrameKey, Job, NetEntry, NetInfo, Predicted, Report, TrainingLine};
+use self::tool::{Gesture, Tool};
+use crate::domain::calibrant::Calibrant;
+use crate::domain::frame::Statistics;
+use crate::domain::grid::PixelRect;
+use crate::domain::labels::Class;
+use crate::domain::tone::Tone;
+
+/// Something the user should know; stays until dismissed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    pub text: String,
+    /// The cure that the window offers as a button.
+    pub cure: Option<Cure>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cure {
+    RetryStore,
+    OpenAnother,
+}
+
+/// A training under way or just ended.
+#[derive(Clone, Debug, Default)]
+pub struct Training {
+    pub running: bool,
+    pub lines: Vec<TrainingLine>,
+    pub outcome: Option<Result<PathBuf, String>>,
+}
+
+/// A change of the shown sheet: textures newer than `version` need only this rectangle.
+#[derive(Clone, Copy, Debug)]
+pub struct SheetChange {
+    pub version: u64,
+    pub rect: PixelRect,
+}
+
+#[derive(Debug, Default)]
+pub struct Session {
+    /// The run that is open.
+    pub run: Option<OpenRun>,
+    /// The request that is being opened; the old run stays until it is there.
+    pub opening: Option<(u64, RunRequest)>,
+    pub rows: Vec<FrameRow>,
+    /// The frame that the user wants to see; what is shown may lag behind.
+    pub selected: usize,
+    pub shown: Option<Shown>,
+    pub pending: Pending,
+    /// Why the selected frame cannot be shown.
+    pub frame_error: Option<String>,
+    visited: Vec<usize>,
+    random_state: u64,
+
+    pub tool: Tool,
+    pub class: Class2,
+    pub brush_diameter: f32,
+    /// Paint only over background.
+    pub protect: bool,
+    pub gesture: Option<Gesture>,
+    /// Counts every change of the shown sheet, whatever frame it belongs to.
+    pub sheet_version: u64,
+    /// The most recent changes, oldest first.
+    pub sheet_changes: Vec<SheetChange>,
+    /// Writes that are not yet confirmed to be on disk.
+    pub unsaved: usize,
+    pub store_failed: bool,
+
+    pub tone: Tone,
+    /// Keep the tone when another run is opened.
+    pub tone_locked: bool,
+    tone_wanted: bool,
+    pub layers: Layers,
+    pub view: Option<View>,
+    /// Counts the times the view was set by the session (a restored one), not by the canvas.
+    pub view_version: u64,
+
+    pub project: Option<PathBuf>,
+    pub read_only: Option<String>,
+
+    pub nets: Vec<NetEntry>,
+    pub net: Option<NetInfo>,
+    pub net_loading: bool,
+    net_serial: u64,
+    pub predict: bool,
+    pub predict_all: bool,
+    pub predictions: HashMap<usize, Arc<Predicted>>,
+    prediction_order: Vec<usize>,
+    /// Frames asked for and not answered yet.
+    pub predicting: usize,
+
+    pub training: Training,
+    pub calibrant: Option<Calibrant>,
+    pub calibration: Option<(FrameKey, Calibration)>,
+
+    pub notices: Vec<Notice>,
+    pub recent: Vec<PathBuf>,
+    run_serial: u64,
+    jobs: Vec<Job>,
+}
+
+/// The class that the brush paints and the one it swaps with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Class2 {
+    pub current: Class,
+    pub other: Class,
+}
+
+impl Default for Class2 {
+    fn default() -> Self {
+        Self {
+            current: Class::Peak,
+            other: Class::Background,
+        }
+    }
+}
+
+impl Session {
+    /// An empty session that has asked for the list of nets.
+    pub fn new() -> Self {
+        Self {
+            brush_diameter: 5.0,
+            predict: true,
+            random_state: 0x9E37_79B9_7F4A_7C15,
+            jobs: vec![Job::ListNets],
+            ..Self::default()
+        }
+    }
+
+    /// The jobs asked for since the last call, in order.
+    pub fn take_jobs(&mut self) -> Vec<Job> {
+        std::mem::take(&mut self.jobs)
+    }
+
+    /// Whether nothing is asked for and nothing is awaited: what a screenshot waits for.
+    pub fn is_settled(&self) -> bool {
+        self.jobs.is_empty()
+            && self.opening.is_none()
+            && !self.pending.is_waiting()
+            && !self.net_loading
+            && self.unsaved == 0
+            && (self.predicting == 0 || self.shown_prediction().is_some())
+            && !(self.calibrant.is_some()
+                && self.shown.is_some()
+                && self.calibration.is_none()
+                && self.has_flat_geometry())
+    }
+
+    pub fn statistics(&self) -> Option<&Statistics> {
+        self.shown.as_ref().map(|shown| &shown.loaded.statistics)
+    }
+
+    pub fn notice(&mut self, text: impl Into<String>) {
+        self.notice_with(text, None);
+    }
+
+    fn notice_with(&mut self, text: impl Into<String>, cure: Option<Cure>) {
+        let notice = Notice {
+            text: text.into(),
+            cure,
+        };
+        if !self.notices.contains(&notice) {
+            self.notices.push(notice);
+        }
+    }
+
+    /// The only way the user changes anything.
+    pub fn apply(&mut self, command: Command) {
+        match command {
+            Command::Open(request) => self.open(request),
+            Command::OpenDialog => self.jobs.push(Job::OpenDialog { folder: false }),
+            Command::OpenFolderDialog => self.jobs.push(Job::OpenDialog { folder: true }),
+            Command::OpenProjectDialog => self.jobs.push(Job::OpenProjectDialog),
+            Command::OpenDemo => self.jobs.push(Job::OpenDemo),
+            Command::GoTo(number) => self.go_to(number),
+            Command::Step(by) => self.step(by),
+            Command::First => self.go_to(0),
+            Command::Last => self.go_to(self.rows.len().saturating_sub(1)),
+            Command::Random => self.go_random(),
+            Command::RandomBack => self.go_back(),
+            Command::NextUnreviewed => self.next_unreviewed(),
+
+            Command::SetTool(tool) => self.set_tool(tool),
+            Command::SetClass(class) => self.class.current = class,
+            Command::SwapClass => self.swap_class(),
+            Command::SetBrushDiameter(px) => self.brush_diameter = px.clamp(1.0, 1000.0),
+            Command::SetProtect(on) => self.protect = on,
+            Command::Tool(event) => self.use_tool(event),
+            Command::Undo => self.undo(),
+            Command::Redo => self.redo(),
+            Command::Accept(what) => self.accept(what),
+            Command::ClearSheet => self.clear_sheet(),
+            Command::SetReview(review) => self.set_review(review),
+            Command::Confirm => self.confirm(),
+
+            Command::SetTone(tone) => self.tone = tone,
+            Command::AutoTone => self.auto_tone(),
+            Command::SetToneLocked(on) => self.tone_locked = on,
+            Command::SetLayers(layers) => self.layers = layers,
+            Command::SetView(view) => self.set_view(view),
+
+            Command::ChooseNet(path) => self.choose_net(path),
+            Command::SetPredict(on) => self.set_predict(on),
+            Command::PredictAll(on) => self.set_predict_all(on),
+            Command::Export { out, format } => self.jobs.push(Job::Export { out, format }),
+            Command::ExportDialog => self.jobs.push(Job::ExportDialog),
+            Command::Train(request) => self.train(request),
+            Command::StopTraining => self.jobs.push(Job::StopTraining),
+
+            Command::SetCalibrant(calibrant) => self.set_calibrant(calibrant),
+            Command::RetryStore => self.jobs.push(Job::RetryStore),
+            Command::DismissNotice(index) => {
+                if index < self.notices.len() {
+                    self.notices.remove(index);
+                }
+            }
+        }
+    }
+
+    /// The only way the world changes anything; answers to old questions are dropped.
+    pub fn absorb(&mut self, report: Report) {
+        match report {
+            Report::RunOpened { run, result } => self.run_opened(run, result),
+            Report::Chosen(request) => self.open(request),
+            Report::ExportChosen(out) => self.jobs.push(Job::Export {
+                out,
+                format: "set".to_owned(),
+            }),
+            Report::Frame { key, result } => self.frame_arrived(key, result),
+            Report::ProjectOpened { run, result } => self.project_opened(run, result),
+            Report::Labels { key, result } => self.labels_arrived(key, result),
+            Report::Stored => self.stored(),
+            Report::StoreFailed(reason) => self.store_failed(reason),
+            Report::Nets(nets) => self.nets_listed(nets),
+            Report::NetLoaded { serial, result } => self.net_loaded(serial, result),
+            Report::Predicted { key, net, result } => self.predicted(key, net, result),
+            Report::Exported(Ok(text) | Err(text)) => self.notice(text),
+            Report::Training(line) => self.training.lines.push(line),
+            Report::TrainingEnded(outcome) => self.training_ended(outcome),
+            Report::Calibrated { key, result } => self.calibrated(key, result),
+            Report::Notice(text) => self.notice(text),
+            Report::RecentRuns(recent) => self.recent = recent,
+        }
+    }
+
+    fn stored(&mut self) {
+        self.unsaved = self.unsaved.saturating_sub(1);
+        if self.store_failed {
+            self.store_failed = false;
+            self.notices.retain(|n| n.cure != Some(Cure::RetryStore));
+        }
+    }
+
+    fn store_failed(&mut self, reason: String) {
+        self.store_failed = true;
+        self.notice_with(reason, Some(Cure::RetryStore));
+    }
+
+    fn train(&mut self, request: command::TrainRequest) {
+        if self.training.running {
+            self.notice("A training is running already; stop it first.");
+            return;
+        }
+        self.training = Training {
+            running: true,
+            ..Training::default()
+        };
+        self.jobs.push(Job::Train(request));
+    }
+
+    fn training_ended(&mut self, outcome: Result<PathBuf, String>) {
+        self.training.running = false;
+        if let Err(reason) = &outcome {
+            let reason = reason.clone();
+            self.notice(reason);
+        }
+        self.training.outcome = Some(outcome);
+        self.jobs.push(Job::ListNets);
+    }
+}

@@ -1,0 +1,244 @@
+//! The thread that owns the open run: opens it, reads the wanted frame first, then those ahead.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError};
+use std::time::Instant;
+
+use super::desk::Desk;
+use super::{Shared, lock};
+use crate::domain::calibrant::{self, Calibrant};
+use crate::domain::frame::{Frame, RunInfo};
+use crate::domain::labels::{Class, Sheet};
+use crate::domain::radial;
+use crate::io::{self, OpenOptions};
+use crate::session::command::RunRequest;
+use crate::session::job::{Calibration, FrameKey, LoadedFrame, Report};
+
+type CalibrateWork = (
+    FrameKey,
+    Calibrant,
+    Arc<Frame>,
+    Arc<RunInfo>,
+    Option<Arc<Sheet>>,
+);
+
+#[derive(Default)]
+pub struct Wanted {
+    pub open: Option<(u64, RunRequest)>,
+    pub demo: bool,
+    pub load: Option<FrameKey>,
+    pub calibrate: Option<CalibrateWork>,
+    pub ahead: VecDeque<FrameKey>,
+}
+
+enum Work {
+    Open(u64, RunRequest),
+    Demo,
+    Load(FrameKey),
+    Calibrate(Box<CalibrateWork>),
+    Ahead(FrameKey),
+}
+
+pub fn start(shared: Arc<Shared>) -> std::io::Result<Arc<Desk<Wanted>>> {
+    let desk = Arc::new(Desk::new(Wanted::default()));
+    let inbox = desk.clone();
+    std::thread::Builder::new()
+        .name("files".to_owned())
+        .spawn(move || {
+            report_recent(&shared);
+            while let Some(work) = inbox.next(take) {
+                work_on(&shared, work);
+            }
+        })?;
+    Ok(desk)
+}
+
+/// The most wanted work first.
+fn take(wanted: &mut Wanted) -> Option<Work> {
+    if let Some((run, request)) = wanted.open.take() {
+        return Some(Work::Open(run, request));
+    }
+    if std::mem::take(&mut wanted.demo) {
+        return Some(Work::Demo);
+    }
+    if let Some(key) = wanted.load.take() {
+        return Some(Work::Load(key));
+    }
+    if let Some(work) = wanted.calibrate.take() {
+        return Some(Work::Calibrate(Box::new(work)));
+    }
+    wanted.ahead.pop_front().map(Work::Ahead)
+}
+
+fn work_on(shared: &Shared, work: Work) {
+    match work {
+        Work::Open(serial, request) => open(shared, serial, &request),
+        Work::Demo => match io::demo::ensure_demo() {
+            Ok(path) => shared.report(Report::Chosen(RunRequest {
+                paths: vec![path],
+                ..RunRequest::default()
+            })),
+            Err(error) => shared.report(Report::Notice(error.to_string())),
+        },
+        Work::Load(key) => {
+            let start = Instant::now();
+            let Some(result) = shared.frame(key) else {
+                return;
+            };
+            let result = result.map(|frame| LoadedFrame {
+                statistics: frame.statistics(),
+                frame,
+                read_ms: start.elapsed().as_secs_f32() * 1e3,
+            });
+            shared.report(Report::Frame { key, result });
+        }
+        Work::Calibrate(work) => {
+            let (key, calibrant, frame, info, artifact) = *work;
+            let result = calibrate(calibrant, &frame, &info, artifact.as_deref());
+            shared.report(Report::Calibrated { key, result });
+        }
+        Work::Ahead(key) => {
+            // An unreadable frame is reported when the curator asks for it.
+            let _ = shared.frame(key);
+        }
+    }
+}
+
+/// What the command line and the window both mean by a request.
+pub fn options_of(request: &RunRequest) -> OpenOptions {
+    OpenOptions {
+        geometry: request.geometry.clone(),
+        dataset: request.dataset.clone(),
+        wavelength_angstrom: request.wavelength_angstrom,
+        detector_distance_m: request.detector_distance_m,
+        pixel_size_m: request.pixel_size_m,
+        beam_center_px: request.beam_center_px,
+    }
+}
+
+fn open(shared: &Shared, serial: u64, request: &RunRequest) {
+    let result = match io::open_run(&request.paths, &options_of(request)) {
+        Ok(run) => {
+            let info = Arc::new(run.info.clone());
+            lock(&shared.cache).clear();
+            *shared.run.write().unwrap_or_else(PoisonError::into_inner) =
+                Some((serial, Arc::new(run)));
+            remember(shared, request);
+            Ok(info)
+        }
+        Err(error) => Err(error.to_string()),
+    };
+    shared.report(Report::RunOpened {
+        run: serial,
+        result,
+    });
+}
+
+fn remember(shared: &Shared, request: &RunRequest) {
+    let (mut settings, _) = io::settings::load();
+    for path in request.paths.first() {
+        settings.remember_run(path, request.project.as_deref());
+    }
+    if let Err(error) = io::settings::store(&settings) {
+        shared.report(Report::Notice(error.to_string()));
+    }
+    report_recent(shared);
+}
+
+fn report_recent(shared: &Shared) {
+    let (settings, notice) = io::settings::load();
+    if let Some(notice) = notice {
+        shared.report(Report::Notice(notice));
+    }
+    shared.report(Report::RecentRuns(settings.recent_paths()));
+}
+
+fn calibrate(
+    calibrant: Calibrant,
+    frame: &Frame,
+    info: &RunInfo,
+    classes: Option<&Sheet>,
+) -> Result<Calibration, String> {
+    let geometry = &info.geometry;
+    let Some([center_x, center_y]) = geometry.beam_center_px else {
+        return Err("The rings need a beam centre; give --beam-center-px X,Y.".to_owned());
+    };
+    let artifact = classes.map(|sheet| sheet.map(|class| *class == Class::Artifact.code()));
+    let points =
+        |profile: &radial::Profile| profile.points().map(|(r, v)| [r, v]).collect::<Vec<_>>();
+    let whole = radial::profile(frame, [center_x, center_y], None);
+    let without = radial::profile(frame, [center_x, center_y], artifact.as_ref());
+    Ok(Calibration {
+        calibrant: Some(calibrant),
+        rings: calibrant::ring_table(frame, geometry, calibrant, classes),
+        profile: points(&whole),
+        profile_without_artifact: points(&without),
+    })
+}
+
+/// A question that a dialog of the desktop asks.
+pub enum Dialog {
+    Run { folder: bool },
+    Project,
+    Export,
+}
+
+/// Asks on a thread of its own, so that the window goes on.
+pub fn ask_user(shared: Arc<Shared>, dialog: Dialog) {
+    let spawned = std::thread::Builder::new()
+        .name("dialog".to_owned())
+        .spawn({
+            let shared = shared.clone();
+            move || ask(&shared, &dialog)
+        });
+    if spawned.is_err() {
+        shared.report(Report::Notice(
+            "The file dialog could not be opened; drop the file on the window instead.".to_owned(),
+        ));
+    }
+}
+
+fn ask(shared: &Shared, dialog: &Dialog) {
+    let asker = rfd::FileDialog::new();
+    let chosen = |paths: Vec<PathBuf>, project: Option<PathBuf>| {
+        Report::Chosen(RunRequest {
+            paths,
+            project,
+            ..RunRequest::default()
+        })
+    };
+    match dialog {
+        Dialog::Run { folder: false } => {
+            if let Some(paths) = asker.set_title("Open a run").pick_files() {
+                shared.report(chosen(paths, None));
+            }
+        }
+        Dialog::Run { folder: true } => {
+            if let Some(path) = asker.set_title("Open a folder of frames").pick_folder() {
+                shared.report(chosen(vec![path], None));
+            }
+        }
+        Dialog::Project => {
+            let picked = asker
+                .set_title("Open a project")
+                .add_filter("PeakNet project", &["peaknet"])
+                .pick_file();
+            if let Some(path) = picked {
+                match io::project::runs_of(&path) {
+                    Ok(paths) => shared.report(chosen(paths, Some(path))),
+                    Err(error) => shared.report(Report::Notice(error.to_string())),
+                }
+            }
+        }
+        Dialog::Export => {
+            let picked = asker
+                .set_title("Export a training set of the confirmed frames")
+                .set_file_name("set.h5")
+                .save_file();
+            if let Some(path) = picked {
+                shared.report(Report::ExportChosen(path));
+            }
+        }
+    }
+}

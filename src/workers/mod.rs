@@ -1,0 +1,215 @@
+//! A few named threads, each owning one scarce thing, between the session and the world.
+//!
+//! `files` owns the open run and reads frames ahead; `project` owns the label database and is the only
+//! queue that keeps every job in order; `predict` owns the loaded net; training is a child process. A newer
+//! request replaces a waiting older one. Every report ends with a call of the wake function.
+
+mod desk;
+mod files;
+mod predict;
+mod project;
+mod train;
+
+use std::path::PathBuf;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use crate::io::Run;
+use crate::io::cache::FrameCache;
+use crate::session::job::{FrameKey, Job, Report};
+
+/// Frames kept in memory, in bytes.
+const CACHE_BYTES: usize = 1 << 30;
+
+/// How the workers are to be set up.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The net that is listed first; `None` = the shipped one.
+    pub net: Option<PathBuf>,
+    /// `auto`, `cpu`, `cuda`, `cuda:1`.
+    pub device: crate::net::DeviceChoice,
+    /// Whoever paints, for the provenance of labels.
+    pub curator: String,
+}
+
+/// What several threads look at: the open run, the frames in memory, the way back to the session.
+struct Shared {
+    run: RwLock<Option<(u64, Arc<Run>)>>,
+    cache: Mutex<FrameCache>,
+    reports: Mutex<Sender<Report>>,
+    wake: Box<dyn Fn() + Send + Sync>,
+}
+
+impl Shared {
+    fn report(&self, report: Report) {
+        // The receiver is gone only while the program ends.
+        let _ = lock(&self.reports).send(report);
+        (self.wake)();
+    }
+
+    fn run_of(&self, key: FrameKey) -> Option<Arc<Run>> {
+        let run = self.run.read().unwrap_or_else(PoisonError::into_inner);
+        run.as_ref()
+            .filter(|(serial, _)| *serial == key.run)
+            .map(|(_, run)| run.clone())
+    }
+
+    /// A frame from memory, or read now and remembered.
+    fn frame(&self, key: FrameKey) -> Option<Result<Arc<crate::domain::frame::Frame>, String>> {
+        if let Some(frame) = lock(&self.cache).get(key.number) {
+            return Some(Ok(frame));
+        }
+        let run = self.run_of(key)?;
+        Some(match run.read_frame(key.number) {
+            Ok(frame) => {
+                let frame = Arc::new(frame);
+                if self.run_of(key).is_some() {
+                    lock(&self.cache).insert(key.number, frame.clone());
+                }
+                Ok(frame)
+            }
+            Err(error) => Err(error.to_string()),
+        })
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The running threads; they end when this is dropped.
+pub struct Workers {
+    files: Arc<desk::Desk<files::Wanted>>,
+    predict: Arc<desk::Desk<predict::Wanted>>,
+    project: Sender<project::Task>,
+    train: train::Trainer,
+    reports: Receiver<Report>,
+    shared: Arc<Shared>,
+    project_thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Workers {
+    /// Starts the threads; `wake` is called after every report, from any thread.
+    pub fn start(
+        options: Options,
+        wake: impl Fn() + Send + Sync + 'static,
+    ) -> Result<Self, String> {
+        let (sender, reports) = mpsc::channel();
+        let shared = Arc::new(Shared {
+            run: RwLock::new(None),
+            cache: Mutex::new(FrameCache::new(CACHE_BYTES)),
+            reports: Mutex::new(sender),
+            wake: Box::new(wake),
+        });
+        let failed = |e: std::io::Error| {
+            format!("The worker threads could not be started ({e}); close other programs.")
+        };
+        let files = files::start(shared.clone()).map_err(failed)?;
+        let predict = predict::start(shared.clone(), options.clone()).map_err(failed)?;
+        let (project, project_thread) =
+            project::start(shared.clone(), options.curator.clone()).map_err(failed)?;
+        let train = train::Trainer::new(shared.clone(), project.clone());
+        Ok(Self {
+            files,
+            predict,
+            project,
+            train,
+            reports,
+            shared,
+            project_thread: Some(project_thread),
+        })
+    }
+
+    /// Hands jobs to the threads that own what they need.
+    pub fn submit(&self, jobs: Vec<Job>) {
+        for job in jobs {
+            match job {
+                Job::OpenRun { run, request } => {
+                    self.files.ask(|wanted| wanted.open = Some((run, request)));
+                }
+                Job::LoadFrame(key) => self.files.ask(|wanted| wanted.load = Some(key)),
+                Job::ReadAhead(keys) => self.files.ask(|wanted| wanted.ahead = keys.into()),
+                Job::Calibrate {
+                    key,
+                    calibrant,
+                    frame,
+                    info,
+                    artifact,
+                } => self.files.ask(|wanted| {
+                    wanted.calibrate = Some((key, calibrant, frame, info, artifact));
+                }),
+                Job::OpenDialog { folder } => self.dialog(files::Dialog::Run { folder }),
+                Job::OpenProjectDialog => self.dialog(files::Dialog::Project),
+                Job::ExportDialog => self.dialog(files::Dialog::Export),
+                Job::OpenDemo => self.files.ask(|wanted| wanted.demo = true),
+                Job::ListNets => self.predict.ask(|wanted| wanted.list = true),
+                Job::LoadNet { serial, path } => {
+                    self.predict.ask(|wanted| wanted.net = Some((serial, path)));
+                }
+                Job::Predict { net, frames } => self.predict.ask(|wanted| {
+                    wanted.frames = frames.into();
+                    wanted.serial = net;
+                }),
+                Job::Train(request) => self.train.start(request),
+                Job::StopTraining => self.train.stop(),
+                Job::OpenProject { run, path, info } => {
+                    self.tell_project(project::Task::Open { run, path, info });
+                }
+                Job::LoadLabels { key, width, height } => {
+                    self.tell_project(project::Task::Load { key, width, height });
+                }
+                Job::StoreEdit { key, edit, net } => {
+                    self.tell_project(project::Task::Edit { key, edit, net });
+                }
+                Job::StoreUndo(key) => self.tell_project(project::Task::Undo(key)),
+                Job::StoreRedo(key) => self.tell_project(project::Task::Redo(key)),
+                Job::StoreReview(key, review) => {
+                    self.tell_project(project::Task::Review(key, review));
+                }
+                Job::StoreView { run, frame, view } => {
+                    self.tell_project(project::Task::View { run, frame, view });
+                }
+                Job::RetryStore => self.tell_project(project::Task::Retry),
+                Job::Export { out, format } => {
+                    self.tell_project(project::Task::Export { out, format });
+                }
+            }
+        }
+    }
+
+    /// The reports that have come since the last call.
+    pub fn reports(&self) -> Vec<Report> {
+        self.reports.try_iter().collect()
+    }
+
+    /// Waits for the next report, at most so long.
+    pub fn wait_report(&self, timeout: std::time::Duration) -> Option<Report> {
+        self.reports.recv_timeout(timeout).ok()
+    }
+
+    fn tell_project(&self, task: project::Task) {
+        if self.project.send(task).is_err() {
+            self.shared.report(Report::StoreFailed(
+                "The label database is closed; restart the program, what was saved is safe."
+                    .to_owned(),
+            ));
+        }
+    }
+
+    fn dialog(&self, dialog: files::Dialog) {
+        files::ask_user(self.shared.clone(), dialog);
+    }
+}
+
+impl Drop for Workers {
+    /// Lets the project finish its queue, so that closing the window loses nothing.
+    fn drop(&mut self) {
+        self.files.close();
+        self.predict.close();
+        self.train.stop();
+        let _ = self.project.send(project::Task::Close);
+        if let Some(thread) = self.project_thread.take() {
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! The thread that owns the label database: every write in order, each tried until it is on disk.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::Shared;
+use crate::domain::frame::RunInfo;
+use crate::domain::labels::{Edit, History, Review, Sheet};
+use crate::io;
+use crate::io::export::{self, Which};
+use crate::io::project::{Mode, Project, Provenance, RunKey};
+use crate::session::command::View;
+use crate::session::job::{FrameKey, LoadedLabels, ProjectState, Report};
+
+/// How long a view rests before it is written, so that zooming does not keep the disk busy.
+const VIEW_RESTS: Duration = Duration::from_millis(400);
+/// How long a failed write waits before it is tried again by itself.
+const RETRY_AFTER: Duration = Duration::from_secs(3);
+
+pub enum Task {
+    Open {
+        run: u64,
+        path: Option<PathBuf>,
+        info: Arc<RunInfo>,
+    },
+    Load {
+        key: FrameKey,
+        width: usize,
+        height: usize,
+    },
+    Edit {
+        key: FrameKey,
+        edit: Arc<Edit>,
+        net: Option<String>,
+    },
+    Undo(FrameKey),
+    Redo(FrameKey),
+    Review(FrameKey, Review),
+    View {
+        run: u64,
+        frame: usize,
+        view: Option<View>,
+    },
+    Retry,
+    Export {
+        out: PathBuf,
+        format: String,
+    },
+    /// Writes the confirmed frames as a set and answers when it is there.
+    Freeze {
+        out: PathBuf,
+        answer: Sender<Result<(), String>>,
+    },
+    Close,
+}
+
+/// The project of the open run. It is made on disk by the first write, so that looking leaves nothing behind.
+struct Open {
+    serial: u64,
+    path: PathBuf,
+    info: Arc<RunInfo>,
+    database: Option<(Project, RunKey)>,
+}
+
+struct Keeper {
+    shared: Arc<Shared>,
+    tasks: Receiver<Task>,
+    curator: String,
+    open: Option<Open>,
+    view: Option<(u64, usize, Option<View>)>,
+    closing: bool,
+}
+
+pub fn start(
+    shared: Arc<Shared>,
+    curator: String,
+) -> std::io::Result<(Sender<Task>, JoinHandle<()>)> {
+    let (sender, tasks) = mpsc::channel();
+    let mut keeper = Keeper {
+        shared,
+        tasks,
+        curator,
+        open: None,
+        view: None,
+        closing: false,
+    };
+    let thread = std::thread::Builder::new()
+        .name("project".to_owned())
+        .spawn(move || keeper.work())?;
+    Ok((sender, thread))
+}
+
+impl Keeper {
+    fn work(&mut self) {
+        while !self.closing {
+            let task = if self.view.is_some() {
+                match self.tasks.recv_timeout(VIEW_RESTS) {
+                    Ok(task) => task,
+                    Err(RecvTimeoutError::Timeout) => {
+                        self.write_view();
+                        continue;
+                    }
+                    Err(RecvTimeoutError::Disconnected) => break,
+                }
+            } else {
+                let Ok(task) = self.tasks.recv() else { break };
+                task
+            };
+            self.do_task(task);
+        }
+        self.write_view();
+    }
+
+    fn do_task(&mut self, task: Task) {
+        match task {
+            Task::Open { run, path, info } => {
+                self.write_view();
+                let result = self.open_project(run, path, info);
+                self.shared.report(Report::ProjectOpened { run, result });
+            }
+            Task::Load { key, width, height } => {
+                let result = self.load(key, width, height);
+                self.shared.report(Report::Labels { key, result });
+            }
+            Task::Edit { key, edit, net } => {
+                let curator = self.curator.clone();
+                self.write(key, true, |project, run| {
+                    let provenance = Provenance {
+                        who: curator.clone(),
+                        net: net.clone(),
+                    };
+                    project.store_edit(run, key.number, &edit, &provenance)
+                });
+            }
+            Task::Undo(key) => self.write(key, true, |project, run| project.undo(run, key.number)),
+            Task::Redo(key) => self.write(key, true, |project, run| project.redo(run, key.number)),
+            Task::Review(key, review) => self.write(key, true, |project, run| {
+                project.set_review(run, key.number, review)
+            }),
+            Task::View { run, frame, view } => self.view = Some((run, frame, view)),
+            Task::Retry => {}
+            Task::Export { out, format } => {
+                let result = self.export(out, &format);
+                self.shared.report(Report::Exported(result));
+            }
+            Task::Freeze { out, answer } => {
+                let _ = answer.send(self.export(out, "set").map(|_| ()));
+            }
+            Task::Close => self.closing = true,
+        }
+    }
+
+    fn open_project(
+        &mut self,
+        run: u64,
+        path: Option<PathBuf>,
+        info: Arc<RunInfo>,
+    ) -> Result<ProjectState, String> {
+        self.open = None;
+        let path = path.unwrap_or_else(|| io::project::default_path(&info));
+        let mut state = ProjectState {
+            path: path.clone(),
+            ..ProjectState::default()
+        };
+        let mut open = Open {
+            serial: run,
+            path: path.clone(),
+            info,
+            database: None,
+        };
+        if path.exists() {
+            let mode = Mode::Write {
+                who: self.curator.clone(),
+            };
+            let mut project = match Project::open(&path, mode) {
+                Ok(project) => project,
+                Err(error) => {
+                    let project =
+                        Project::open(&path, Mode::Read).map_err(|_| error.to_string())?;
+                    state.read_only = Some(error.to_string());
+                    project
+                }
+            };
+            let found = if state.read_only.is_some() {
+                project.find_run(&open.info)
+            } else {
+                project.add_run(&open.info).map(Some)
+            };
+            if let Some(key) = found.map_err(|e| e.to_string())? {
+                state.reviews = project.review_states(key).map_err(|e| e.to_string())?;
+                if let Some(text) = project.load_view(key).map_err(|e| e.to_string())? {
+                    (state.last_frame, state.view) = parse_view(&text);
+                }
+                open.database = Some((project, key));
+            }
+        }
+        self.open = Some(open);
+        Ok(state)
+    }
+
+    fn opened(&mut self, key: FrameKey) -> Option<&mut Open> {
+        self.open.as_mut().filter(|open| open.serial == key.run)
+    }
+
+    fn load(&mut self, key: FrameKey, width: usize, height: usize) -> Result<LoadedLabels, String> {
+        let blank = || LoadedLabels {
+            sheet: Sheet::filled(width, height, 0),
+            history: History::default(),
+        };
+        let Some(open) = self.opened(key) else {
+            return Ok(blank());
+        };
+        let Some((project, run)) = &mut open.database else {
+            return Ok(blank());
+        };
+        let stored = project
+            .load_labels(*run, key.number)
+            .map_err(|error| error.to_string())?;
+        Ok(stored.map_or_else(blank, |stored| LoadedLabels {
+            sheet: stored.sheet,
+            history: stored.history,
+        }))
+    }
+
+    /// Does one write until it succeeds; what comes after it waits, so that the order on disk is the order of work.
+    fn write(
+        &mut self,
+        key: FrameKey,
+        counted: bool,
+        mut act: impl FnMut(&mut Project, RunKey) -> Result<(), io::project::Error>,
+    ) {
+        let mut said = String::new();
+        loop {
+            let curator = self.curator.clone();
+            let Some(open) = self.opened(key) else { return };
+            let result =
+                ensure_database(open, &curator).and_then(|(project, run)| act(project, run));
+            let Err(error) = result else {
+                if counted {
+                    self.shared.report(Report::Stored);
+                }
+                return;
+            };
+            let sentence = error.to_string();
+            if sentence != said {
+                self.shared.report(Report::StoreFailed(sentence.clone()));
+                said = sentence;
+            }
+            if !self.wait_for_retry() {
+                return;
+            }
+        }
+    }
+
+    /// Waits before a failed write is tried again; tasks that come meanwhile are kept. False when closing.
+    fn wait_for_retry(&mut self) -> bool {
+        // Later writes stay in the channel; only a retry or the end of the program wakes us earlier, and both
+        // arrive behind them, so a plain pause is the honest thing.
+        std::thread::sleep(RETRY_AFTER);
+        Arc::strong_count(&self.shared) > 1
+    }
+
+    fn write_view(&mut self) {
+        let Some((run, frame, view)) = self.view.take() else {
+            return;
+        };
+        let Some(open) = self.open.as_mut().filter(|open| open.serial == run) else {
+            return;
+        };
+        // A run that was only looked at gets no project for its view alone.
+        if let Some((project, key)) = &mut open.database {
+            let text = serde_json::json!({
+                "frame": frame,
+                "center_x": view.map(|v| v.center_x),
+                "center_y": view.map(|v| v.center_y),
+                "zoom": view.map(|v| v.zoom),
+            });
+            // A view that is not remembered loses no work.
+            let _ = project.store_view(*key, &text.to_string());
+        }
+    }
+
+    fn export(&mut self, out: PathBuf, format: &str) -> Result<String, String> {
+        let none =
+            "There are no labels to export yet; paint or accept some and confirm the frames.";
+        let open = self.open.as_mut().ok_or_else(|| none.to_owned())?;
+        let (project, _) = open.database.as_mut().ok_or_else(|| none.to_owned())?;
+        let summary = export::export(project, &out, format, Which::Reviewed, true, &mut |_, _| {})
+            .map_err(|error| error.to_string())?;
+        Ok(format!(
+            "Exported {} frames to {}.",
+            summary.frames,
+            out.display()
+        ))
+    }
+}
+
+fn ensure_database<'a>(
+    open: &'a mut Open,
+    curator: &str,
+) -> Result<(&'a mut Project, RunKey), io::project::Error> {
+    if open.database.is_none() {
+        if let Some(folder) = open.path.parent() {
+            let _ = std::fs::create_dir_all(folder);
+        }
+        let mode = Mode::Write {
+            who: curator.to_owned(),
+        };
+        let mut project = Project::open(&open.path, mode)?;
+        let key = project.add_run(&open.info)?;
+        open.database = Some((project, key));
+    }
+    match &mut open.database {
+        Some((project, key)) => Ok((project, *key)),
+        None => Err(io::project::Error::closed(&open.path)),
+    }
+}
+
+fn parse_view(text: &str) -> (Option<usize>, Option<View>) {
+    let Ok(value) = serde_json::from_str::<serde_json::Value>(text) else {
+        return (None, None);
+    };
+    let number = |key: &str| value.get(key).and_then(serde_json::Value::as_f64);
+    let view = match (number("center_x"), number("center_y"), number("zoom")) {
+        (Some(x), Some(y), Some(zoom)) => Some(View {
+            center_x: x as f32,
+            center_y: y as f32,
+            zoom: zoom as f32,
+        }),
+        _ => None,
+    };
+    (number("frame").map(|n| n as usize), view)
+}

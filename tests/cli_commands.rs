@@ -1,0 +1,306 @@
+//! The real program in a scratch folder: what goes to stdout, what to stderr, which exit code.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+fn peaknet(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_peaknet"))
+        .args(arguments)
+        .current_dir(folder)
+        .env_remove("DISPLAY")
+        .env_remove("WAYLAND_DISPLAY")
+        .env("HOME", folder)
+        .env("XDG_DATA_HOME", folder)
+        .output()
+        .unwrap()
+}
+
+/// Runs a command that must succeed; its stdout.
+fn done(folder: &Path, arguments: &[&str]) -> String {
+    let output = peaknet(folder, arguments);
+    let speech = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {speech}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn json(text: &str) -> Vec<Value> {
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+#[test]
+fn bad_input_is_one_sentence_and_exit_code_2() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
+    at("empty.h5", b"");
+    at("words.h5", b"this is not an HDF5 file");
+    at("truncated.h5", b"\x89HDF\r\n\x1a\n\x00\x00\x00");
+    at("words.tif", b"no picture");
+    at("words.cbf", b"no picture");
+    at("notes.txt", b"no frames here");
+    at("list.lst", b"nowhere.cxi //0\n");
+    std::fs::create_dir(folder.path().join("bare")).unwrap();
+    for arguments in [
+        &["info", "absent.h5"][..],
+        &["info", "empty.h5"],
+        &["info", "words.h5"],
+        &["info", "truncated.h5"],
+        &["info", "words.tif"],
+        &["info", "words.cbf"],
+        &["info", "notes.txt"],
+        &["info", "list.lst"],
+        &["info", "bare"],
+        &["info", "*.nothing"],
+        &["info"],
+        &["info", "--no-such-option", "x"],
+        &["info", "words.h5", "--wavelength-angstrom", "-1"],
+        &["check", "absent.h5"],
+        &["predict", "absent.h5", "--out", "o.cxi"],
+        &["predict", "absent.h5", "--out", "o.cxi", "--frames", "5..2"],
+        &["predict", "absent.h5"],
+        &["mask", "absent.h5", "--frame", "0", "--out", "m.npy"],
+        &["train", "--out", "net"],
+        &["train", "--set", "absent.h5", "--out", "net"],
+        &["score", "--set", "absent.h5"],
+        &["score", "--peaks", "absent.cxi", "--against", "absent.cxi"],
+        &["import", "p.peaknet", "absent.h5"],
+        &["export", "absent.peaknet", "--out", "s.h5"],
+        &["rank", "absent.h5"],
+        &["calibrate", "absent.tif"],
+        &["calibrate", "words.tif", "--calibrant", "salt"],
+        &[
+            "simulate",
+            "--out",
+            "r.cxi",
+            "--frames",
+            "1",
+            "--detector",
+            "eye",
+        ],
+        &[
+            "simulate",
+            "--out",
+            "no/such/folder/r.cxi",
+            "--frames",
+            "1",
+            "--detector",
+            "jungfrau",
+        ],
+    ] {
+        let output = peaknet(folder.path(), arguments);
+        let speech = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {speech}");
+        assert_eq!(speech.lines().count(), 1, "{arguments:?}: {speech}");
+        assert!(
+            output.stdout.is_empty() && speech.len() > 20,
+            "{arguments:?}: {speech}"
+        );
+        assert!(
+            !speech.contains("panicked") && !speech.contains("Err("),
+            "{arguments:?}: {speech}"
+        );
+    }
+    assert!(!folder.path().join("o.cxi").exists() && !folder.path().join("p.peaknet").exists());
+}
+
+#[test]
+fn help_and_version_are_data() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(done(folder.path(), &["--version"]).starts_with("peaknet 0."));
+    let help = done(folder.path(), &["--help"]);
+    for command in [
+        "view",
+        "info",
+        "predict",
+        "train",
+        "score",
+        "import",
+        "export",
+        "simulate",
+        "calibrate",
+    ] {
+        assert!(help.contains(command), "{command}");
+        assert!(done(folder.path(), &[command, "--help"]).contains("Usage"));
+    }
+}
+
+#[test]
+fn a_closed_pipe_is_success() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_peaknet"))
+        .args(["predict", "--help"])
+        .current_dir(folder.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+/// The work of a curator without a window: simulate, look, import, export, train, score, predict, mask, rank.
+#[test]
+fn the_whole_loop_runs_headless() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path();
+    let run = |arguments: &[&str]| done(folder, arguments);
+    run(&[
+        "simulate",
+        "--out",
+        "run.cxi",
+        "--frames",
+        "6",
+        "--size",
+        "128x96",
+        "--seed",
+        "3",
+        "--hit-rate",
+        "1",
+    ]);
+    assert!(folder.join("run.geom").exists());
+
+    let info = &json(&run(&["info", "run.cxi", "--json"]))[0];
+    assert_eq!(
+        (&info["frames"], &info["width"], &info["height"]),
+        (&6.into(), &128.into(), &96.into())
+    );
+    assert!(info["wavelength_angstrom"].is_f64() && info["beam_center_px"].is_array());
+    run(&["check", "run.cxi"]);
+
+    // Nothing is overwritten unasked.
+    let again = peaknet(
+        folder,
+        &[
+            "simulate", "--out", "run.cxi", "--frames", "1", "--size", "128x96",
+        ],
+    );
+    assert_eq!(again.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&again.stderr).contains("--force"));
+
+    run(&[
+        "import",
+        "work.peaknet",
+        "run.cxi",
+        "--labels",
+        "run.cxi",
+        "--reviewed",
+    ]);
+    let exported = &json(&run(&[
+        "export",
+        "work.peaknet",
+        "--out",
+        "set.h5",
+        "--format",
+        "set",
+        "--json",
+    ]))[0];
+    assert_eq!(exported["frames"], 6);
+
+    std::fs::write(folder.join("tiny.toml"), "base_channels = 4\nstages = 2\n").unwrap();
+    let lines = run(&[
+        "train",
+        "--set",
+        "set.h5",
+        "--out",
+        "net",
+        "--config",
+        "tiny.toml",
+        "--epochs",
+        "2",
+        "--seed",
+        "1",
+        "--device",
+        "cpu",
+    ]);
+    let lines = json(&lines);
+    for key in [
+        "epoch",
+        "step",
+        "loss",
+        "validation_loss",
+        "peak_f1",
+        "artifact_iou",
+        "seconds",
+    ] {
+        assert!(lines[0].get(key).is_some(), "{key}");
+    }
+    assert!(
+        folder.join("net/card.toml").exists() && folder.join("net/weights.safetensors").exists()
+    );
+    run(&[
+        "train", "--from", "net", "--set", "set.h5", "--out", "net2", "--epochs", "1", "--device",
+        "cpu",
+    ]);
+
+    let score = &json(&run(&[
+        "score", "--net", "net", "--set", "set.h5", "--device", "cpu",
+    ]))[0];
+    assert!(score["classes"]["peak"]["f1"].is_number() && score["peaks"]["n_true"].is_number());
+    let failed = peaknet(
+        folder,
+        &[
+            "score", "--net", "net", "--set", "set.h5", "--min", "0.999", "--device", "cpu",
+        ],
+    );
+    assert_eq!(failed.status.code(), Some(1));
+
+    let lines = json(&run(&[
+        "predict",
+        "run.cxi",
+        "--out",
+        "found.cxi",
+        "--net",
+        "net",
+        "--classes",
+        "--json",
+        "--device",
+        "cpu",
+    ]));
+    assert_eq!(lines.len(), 7);
+    for (number, line) in lines[..6].iter().enumerate() {
+        assert_eq!(line["frame"], number);
+        for key in [
+            "n_peaks",
+            "hit",
+            "artifact_fraction",
+            "read_ms",
+            "net_ms",
+            "peaks_ms",
+        ] {
+            assert!(!line[key].is_null(), "{key}");
+        }
+    }
+    assert_eq!(lines[6]["summary"]["frames"], 6);
+    assert!(folder.join("found.geom").exists());
+    assert_eq!(
+        std::fs::read_to_string(folder.join("found.lst"))
+            .unwrap()
+            .lines()
+            .count(),
+        6
+    );
+    let info = &json(&run(&["info", "found.cxi", "--json"]))[0];
+    assert_eq!(info["frames"], 6);
+
+    // A list agrees with itself; true peaks with true peaks.
+    let same = &json(&run(&[
+        "score",
+        "--peaks",
+        "run.cxi",
+        "--against",
+        "run.cxi",
+    ]))[0];
+    assert_eq!(same["peaks"]["f1"], 1.0);
+    run(&[
+        "mask", "run.cxi", "--frame", "2", "--out", "m.npy", "--net", "net",
+    ]);
+    assert_eq!(
+        std::fs::metadata(folder.join("m.npy")).unwrap().len(),
+        128 + 128 * 96 * 2
+    );
+    let ranked = json(&run(&["rank", "run.cxi", "--net", "net", "--json"]));
+    assert_eq!(ranked.len(), 7);
+    assert!(ranked[0]["doubt"].as_f64() >= ranked[5]["doubt"].as_f64());
+}

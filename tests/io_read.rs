@@ -1,0 +1,421 @@
+//! Small files of every kind that `io` opens, made by tests/fixtures/io/make.py.
+
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test")]
+
+use std::path::{Path, PathBuf};
+
+use peaknet_studio::domain::frame::{Frame, bad};
+use peaknet_studio::io::peak_list::read_peaks;
+use peaknet_studio::io::{OpenOptions, Run, open_run};
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures/io")
+        .join(name)
+}
+
+fn open(name: &str) -> Run {
+    open_run(&[fixture(name)], &OpenOptions::default()).unwrap()
+}
+
+fn open_set(name: &str, dataset: &str) -> Run {
+    let options = OpenOptions {
+        dataset: Some(dataset.to_owned()),
+        ..OpenOptions::default()
+    };
+    open_run(&[fixture(name)], &options).unwrap()
+}
+
+/// The formula of make.py.
+fn value(frame: usize, y: usize, x: usize) -> f32 {
+    ((7919 * frame + 131 * y + 17 * x) % 251) as f32
+}
+
+#[track_caller]
+fn check(frame: &Frame, number: usize, (width, height): (usize, usize), what: &str) {
+    assert_eq!((frame.width(), frame.height()), (width, height), "{what}");
+    for y in 0..height {
+        for x in 0..width {
+            assert_eq!(
+                frame.pixels.get(x, y),
+                Some(&value(number, y, x)),
+                "{what} at {x} {y}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_type_and_filter() {
+    let cases = [
+        ("bslz4_u16", "uint16", "bitshuffle-lz4"),
+        ("bslz4_u32", "uint32", "bitshuffle-lz4"),
+        ("bslz4_f64", "float64", "bitshuffle-lz4"),
+        ("bszstd_i32", "int32", "bitshuffle-zstd"),
+        ("bszstd_u8", "uint8", "bitshuffle-zstd"),
+        ("bsnone_u16", "uint16", "bitshuffle"),
+        ("gzip_f32", "float32", "shuffle,gzip"),
+        ("gzip_be_i16", "int16", "shuffle,gzip"),
+        ("gzip_plain_u64", "uint64", "gzip"),
+        ("zstd_i64", "int64", "zstd"),
+        ("lz4_u16", "uint16", "lz4"),
+        ("blosc_u16", "uint16", "blosc"),
+        ("lzf_f32", "float32", "shuffle,lzf"),
+        ("fletcher_u16", "uint16", "fletcher32,gzip"),
+        ("raw_chunk_u32", "uint32", ""),
+        ("tiles_u16", "uint16", "bitshuffle-lz4"),
+        ("tiles_be_f32", "float32", "gzip"),
+        ("contiguous_be_f64", "float64", ""),
+    ];
+    for (dataset, dtype, filters) in cases {
+        let run = open_set("codecs.h5", dataset);
+        assert_eq!(run.info.dtype, dtype, "{dataset}");
+        let mut found = run.info.filters.clone();
+        found.sort_by_key(|name| !filters.starts_with(name.as_str()));
+        assert_eq!(found.join(","), filters, "{dataset}");
+        assert_eq!(run.info.frames, 3, "{dataset}");
+        for number in [2, 0, 1] {
+            check(&run.read_frame(number).unwrap(), number, (29, 37), dataset);
+        }
+        assert!(
+            run.read_frame(3)
+                .unwrap_err()
+                .to_string()
+                .contains("no frame 3")
+        );
+    }
+    check(
+        &open_set("codecs.h5", "four_axes_u16")
+            .read_frame(2)
+            .unwrap(),
+        2,
+        (29, 36),
+        "four axes",
+    );
+    let skipped = open_set("codecs.h5", "mask_of_filters_u16");
+    check(&skipped.read_frame(0).unwrap(), 0, (29, 37), "all filters");
+    check(
+        &skipped.read_frame(1).unwrap(),
+        1,
+        (29, 37),
+        "one filter left out",
+    );
+    let flat = open_set("codecs.h5", "flat_i8").read_frame(0).unwrap();
+    assert_eq!(flat.pixels.get(28, 36), Some(&(value(0, 36, 28) % 100.0)));
+    let hole = open_set("codecs.h5", "hole_u16");
+    assert!(
+        hole.read_frame(1)
+            .unwrap()
+            .bad
+            .cells()
+            .iter()
+            .all(|bits| bits & bad::MISSING != 0)
+    );
+    check(&hole.read_frame(2).unwrap(), 2, (29, 37), "beside a hole");
+    assert!(
+        hole.read_frame(2)
+            .unwrap()
+            .bad
+            .cells()
+            .iter()
+            .all(|bits| *bits == 0)
+    );
+}
+
+#[test]
+fn an_eiger_master_with_a_dangling_link() {
+    let run = open("eiger_master.h5");
+    assert_eq!((run.info.frames, run.info.format.as_str()), (6, "NXmx"));
+    assert_eq!(run.info.notices.len(), 1);
+    assert!(
+        run.info.notices[0].contains("data_000003")
+            && run.info.notices[0].contains("part_000003.h5")
+    );
+    for number in 0..6 {
+        check(&run.read_frame(number).unwrap(), number, (29, 37), "master");
+    }
+    let frame = run.read_frame(0).unwrap();
+    let bits = |x, y| *frame.bad.get(x, y).unwrap();
+    assert_eq!(
+        [bits(0, 0), bits(2, 1), bits(3, 2), bits(4, 3), bits(5, 4)],
+        [bad::MISSING, bad::DEAD, bad::HOT, bad::SHADOWED, 0]
+    );
+    let over = frame
+        .pixels
+        .cells()
+        .iter()
+        .zip(frame.bad.cells())
+        .filter(|(v, _)| **v > 240.0);
+    assert!(over.clone().count() > 10 && over.clone().all(|(_, bits)| bits & bad::SATURATED != 0));
+    let geometry = &run.info.geometry;
+    assert_eq!(geometry.wavelength_angstrom, Some(0.9));
+    assert_eq!(geometry.detector_distance_m, Some(0.15));
+    assert_eq!(geometry.pixel_size_m, Some([75e-6; 2]));
+    assert_eq!(geometry.beam_center_px, Some([14.25, 20.5]));
+    assert_eq!(run.info.detector.as_deref(), Some("Eiger, so to say"));
+    let sources = run.sources();
+    assert_eq!(
+        sources
+            .iter()
+            .map(|range| (range.frames.clone(), range.first_row))
+            .collect::<Vec<_>>(),
+        [(0..4, 0), (4..6, 0)]
+    );
+    assert!(
+        run.event(5).ends_with("part_000002.h5 //1"),
+        "{}",
+        run.event(5)
+    );
+}
+
+#[test]
+fn virtual_data_sets_lead_to_their_sources() {
+    let run = open("virtual.h5");
+    assert_eq!(run.info.frames, 8);
+    for (number, shown) in [0, 4, 1, 5, 2, 3].into_iter().enumerate() {
+        check(&run.read_frame(number).unwrap(), shown, (29, 37), "virtual");
+    }
+    assert!(
+        run.read_frame(6)
+            .unwrap()
+            .bad
+            .cells()
+            .iter()
+            .all(|bits| *bits == bad::MISSING)
+    );
+    assert!(
+        run.info
+            .notices
+            .iter()
+            .any(|notice| notice.contains("part_000009.h5")),
+        "{:?}",
+        run.info.notices
+    );
+    assert_eq!(run.info.filters, ["bitshuffle-lz4"]);
+    assert!(run.event(3).ends_with("part_000002.h5 //1"));
+    let modules = open("modules.h5");
+    check(
+        &modules.read_frame(1).unwrap(),
+        1,
+        (29, 37),
+        "two modules a frame",
+    );
+}
+
+#[test]
+fn cxi_as_lcls_writes_it() {
+    let run = open("lcls.cxi");
+    assert_eq!((run.info.frames, run.info.format.as_str()), (3, "CXI"));
+    let frame = run.read_frame(1).unwrap();
+    assert_eq!(frame.pixels.get(3, 2), Some(&(value(1, 2, 3) - 5.0)));
+    assert_eq!(
+        frame.bad.cells().iter().filter(|bits| **bits != 0).count(),
+        1
+    );
+    assert!(!frame.is_valid(6, 5));
+    let geometry = &run.info.geometry;
+    assert!((geometry.wavelength_angstrom.unwrap() - 12_398.419_843 / 9500.0).abs() < 1e-9);
+    assert_eq!(geometry.detector_distance_m, Some(0.25));
+    let peaks = read_peaks(&fixture("lcls.cxi")).unwrap();
+    assert_eq!(peaks.iter().map(Vec::len).collect::<Vec<_>>(), [2, 0, 1]);
+    let first = peaks[0][0];
+    assert_eq!(
+        (first.x, first.y, first.total, first.maximum),
+        (3.75, 4.75, 325.0, 32.5)
+    );
+}
+
+#[test]
+fn folders_and_single_images() {
+    let run = open("folder");
+    assert_eq!((run.info.frames, run.info.format.as_str()), (3, "miniCBF"));
+    for number in 0..3 {
+        check(&run.read_frame(number).unwrap(), number, (29, 37), "folder");
+    }
+    assert_eq!(run.info.geometry.beam_center_px, Some([14.5, 18.0]));
+    assert_eq!(run.info.geometry.pixel_size_m, Some([172e-6; 2]));
+    assert_eq!(run.info.detector.as_deref(), Some("PILATUS3 tiny, S/N 0"));
+    let special = open("special.cbf").read_frame(0).unwrap();
+    let row = |n: usize| (special.pixels.row(0)[n], special.bad.row(0)[n]);
+    assert_eq!(
+        [row(0), row(1), row(2), row(3), row(4)],
+        [
+            (-1.0, bad::MISSING),
+            (-2.0, bad::DEAD),
+            (1e6, bad::SATURATED),
+            (-3.0, bad::INVALID),
+            (70000.0, bad::SATURATED)
+        ]
+    );
+    assert_eq!(special.pixels.get(28, 36), Some(&value(0, 36, 28)));
+    for name in ["u1", "u2", "u4", "i2", "i4", "f4", "f8"] {
+        let run = open(&format!("{name}.tif"));
+        assert_eq!(run.info.format, "TIFF");
+        check(&run.read_frame(0).unwrap(), 0, (29, 37), name);
+    }
+    check(
+        &open("stack.npy").read_frame(2).unwrap(),
+        2,
+        (29, 37),
+        "npy",
+    );
+    check(&open("tiny.edf").read_frame(0).unwrap(), 0, (29, 37), "edf");
+    let smv = open("tiny.img");
+    check(&smv.read_frame(0).unwrap(), 0, (29, 37), "smv");
+    assert_eq!(smv.info.geometry.detector_distance_m, Some(0.1));
+    assert_eq!(smv.info.geometry.beam_center_px, Some([15.0, 20.0]));
+}
+
+#[test]
+fn several_files_globs_and_event_lists() {
+    let two = [fixture("part_000002.h5"), fixture("part_000001.h5")];
+    let run = open_run(&two, &OpenOptions::default()).unwrap();
+    assert_eq!(run.info.frames, 6);
+    check(&run.read_frame(0).unwrap(), 4, (29, 37), "the order given");
+    let glob = open_run(&[fixture("part_*.h5")], &OpenOptions::default()).unwrap();
+    check(&glob.read_frame(5).unwrap(), 5, (29, 37), "glob");
+    let folder = tempfile::tempdir().unwrap();
+    let list = folder.path().join("some.lst");
+    let text: String = [5, 0, 3]
+        .iter()
+        .map(|n| format!("{}\n", glob.event(*n)))
+        .collect();
+    std::fs::write(&list, text).unwrap();
+    let listed = open_run(&[list.clone()], &OpenOptions::default()).unwrap();
+    for (number, shown) in [5, 0, 3].into_iter().enumerate() {
+        check(
+            &listed.read_frame(number).unwrap(),
+            shown,
+            (29, 37),
+            "event list",
+        );
+    }
+    std::fs::write(
+        &list,
+        format!("{} //9\n", fixture("part_000001.h5").display()),
+    )
+    .unwrap();
+    assert!(
+        open_run(&[list], &OpenOptions::default())
+            .unwrap_err()
+            .to_string()
+            .contains("frame 9")
+    );
+}
+
+#[test]
+fn the_user_wins_over_the_file() {
+    let options = OpenOptions {
+        wavelength_angstrom: Some(2.0),
+        detector_distance_m: Some(0.7),
+        beam_center_px: Some([3.0, 4.0]),
+        ..OpenOptions::default()
+    };
+    let run = open_run(&[fixture("eiger_master.h5")], &options).unwrap();
+    let geometry = &run.info.geometry;
+    assert_eq!(geometry.wavelength_angstrom, Some(2.0));
+    assert_eq!(geometry.detector_distance_m, Some(0.7));
+    assert_eq!(geometry.beam_center_px, Some([3.5, 4.5]));
+    assert_eq!(geometry.pixel_size_m, Some([75e-6; 2]));
+}
+
+#[test]
+fn bad_input_is_one_sentence_with_its_cure() {
+    let folder = tempfile::tempdir().unwrap();
+    let make = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    };
+    let part = std::fs::read(fixture("part_000001.h5")).unwrap();
+    let cbf = std::fs::read(fixture("special.cbf")).unwrap();
+    let tif = std::fs::read(fixture("u4.tif")).unwrap();
+    let bz2 = std::fs::read(fixture("folder/frame_011.cbf.bz2")).unwrap();
+    let empty_folder = folder.path().join("nothing");
+    std::fs::create_dir(&empty_folder).unwrap();
+    let mixed = folder.path().join("mixed");
+    std::fs::create_dir(&mixed).unwrap();
+    std::fs::copy(fixture("u4.tif"), mixed.join("a.tif")).unwrap();
+    std::fs::copy(fixture("u2.tif"), mixed.join("b.tif")).unwrap();
+    let mut smaller = tiff_of(5, 4);
+    smaller.truncate(smaller.len());
+    std::fs::write(mixed.join("c.tif"), smaller).unwrap();
+    let cases = [
+        (PathBuf::from("/no/such/file.h5"), "no such file"),
+        (make("empty.h5", b""), "empty"),
+        (make("cut.h5", &part[..part.len() / 2]), "truncated"),
+        (
+            make("text.h5", b"hello, this is text\n"),
+            "not what its name says",
+        ),
+        (make("readme.md", b"# hello"), "no known format"),
+        (make("cut.cbf", &cbf[..cbf.len() / 2]), "truncated"),
+        (make("cut.tif", &tif[..tif.len() / 2]), "truncated"),
+        (
+            make("cut.cbf.bz2", &bz2[..bz2.len() / 2]),
+            "truncated or damaged",
+        ),
+        (fixture("unknown_filter.h5"), "filter 32099"),
+        (empty_folder, "no detector frames in this folder"),
+        (mixed, "c.tif"),
+        (folder.path().join("x*.h5"), "no file fits"),
+    ];
+    for (path, words) in cases {
+        let error = open_run(&[path.clone()], &OpenOptions::default())
+            .and_then(|run| run.read_frame(0))
+            .expect_err(&path.display().to_string());
+        let sentence = error.to_string();
+        assert!(sentence.contains(words), "{sentence}");
+        assert!(
+            !sentence.contains('\n') && sentence.ends_with(&error.path.display().to_string()),
+            "{sentence}"
+        );
+    }
+    let asked = OpenOptions {
+        dataset: Some("/nowhere".to_owned()),
+        ..OpenOptions::default()
+    };
+    let sentence = open_run(&[fixture("part_000001.h5")], &asked)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        sentence.contains("/nowhere") && sentence.contains("/entry/data/data"),
+        "{sentence}"
+    );
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let path = make("secret.h5", &part);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o000)).unwrap();
+        match open_run(&[path], &OpenOptions::default()) {
+            Err(error) => assert!(error.to_string().contains("no permission"), "{error}"),
+            Ok(_) => eprintln!("skipped: this user may read everything"),
+        }
+    }
+}
+
+/// An uncompressed little-endian u8 TIFF.
+fn tiff_of(width: u16, height: u16) -> Vec<u8> {
+    let mut out = b"II*\0\x08\0\0\0".to_vec();
+    let size = u32::from(width) * u32::from(height);
+    let entries: [(u16, u32); 8] = [
+        (256, width.into()),
+        (257, height.into()),
+        (258, 8),
+        (259, 1),
+        (262, 1),
+        (273, 8 + 2 + 8 * 12 + 4),
+        (278, height.into()),
+        (279, size),
+    ];
+    out.extend(8u16.to_le_bytes());
+    for (tag, value) in entries {
+        out.extend(tag.to_le_bytes());
+        out.extend(4u16.to_le_bytes());
+        out.extend(1u32.to_le_bytes());
+        out.extend(value.to_le_bytes());
+    }
+    out.extend([0; 4]);
+    out.extend(vec![1; size as usize]);
+    out
+}

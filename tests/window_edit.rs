@@ -1,0 +1,593 @@
+//! The real window on a software adapter: keys, strokes, pictures. The world behind it is kept in memory.
+
+#![expect(
+    clippy::expect_used,
+    reason = "a test that cannot go on shall say where"
+)]
+
+use std::cell::RefCell;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use egui::{Key, Modifiers, Pos2, pos2};
+use egui_kittest::Harness;
+use image::RgbaImage;
+use peaknet_studio::app::{self, Window, World};
+use peaknet_studio::domain::frame::{Frame, RunInfo, bad};
+use peaknet_studio::domain::grid::Grid;
+use peaknet_studio::domain::labels::{Class, History, Review, Sheet};
+use peaknet_studio::domain::peaks::Peak;
+use peaknet_studio::domain::tone::{ColorMap, Curve, Tone};
+use peaknet_studio::session::Session;
+use peaknet_studio::session::command::{Command, RunRequest, View};
+use peaknet_studio::session::job::{
+    Job, LoadedFrame, LoadedLabels, NetEntry, NetInfo, Predicted, ProjectState, Report,
+    TrainingLine,
+};
+
+/// Answers jobs at once from frames in memory, and remembers what was to be stored.
+struct Memory {
+    info: Arc<RunInfo>,
+    frames: Vec<Arc<Frame>>,
+    has_net: bool,
+    reports: Vec<Report>,
+    stored: Vec<Job>,
+}
+
+impl Memory {
+    fn answer(&mut self, job: Job) {
+        match job {
+            Job::OpenRun { run, .. } => self.reports.push(Report::RunOpened {
+                run,
+                result: Ok(self.info.clone()),
+            }),
+            Job::OpenProject { run, .. } => self.reports.push(Report::ProjectOpened {
+                run,
+                result: Ok(ProjectState::default()),
+            }),
+            Job::LoadFrame(key) => {
+                let frame = self.frames[key.number].clone();
+                let result = Ok(LoadedFrame {
+                    statistics: frame.statistics(),
+                    frame,
+                    read_ms: 12.0,
+                });
+                self.reports.push(Report::Frame { key, result });
+            }
+            Job::LoadLabels { key, width, height } => self.reports.push(Report::Labels {
+                key,
+                result: Ok(LoadedLabels {
+                    sheet: Sheet::filled(width, height, 0),
+                    history: History::default(),
+                }),
+            }),
+            Job::ListNets if self.has_net => self.reports.push(Report::Nets(vec![entry()])),
+            Job::LoadNet { serial, .. } => self.reports.push(Report::NetLoaded {
+                serial,
+                result: Ok(NetInfo {
+                    serial,
+                    entry: entry(),
+                    digest: "d".to_owned(),
+                    device: "CPU, 2 threads".to_owned(),
+                }),
+            }),
+            Job::Predict { net, frames } => {
+                for key in frames {
+                    let result = Ok(Arc::new(predict(&self.frames[key.number])));
+                    self.reports.push(Report::Predicted { key, net, result });
+                }
+            }
+            Job::StoreEdit { .. }
+            | Job::StoreUndo(_)
+            | Job::StoreRedo(_)
+            | Job::StoreReview(..) => {
+                self.stored.push(job);
+                self.reports.push(Report::Stored);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn entry() -> NetEntry {
+    NetEntry {
+        path: PathBuf::from("models/peaknet"),
+        name: "peaknet".to_owned(),
+        summary: "peak F1 0.91 on simulated frames".to_owned(),
+    }
+}
+
+/// A stand-in for a net: everything far above its frame's median is a peak.
+fn predict(frame: &Frame) -> Predicted {
+    let statistics = frame.statistics();
+    let cut = statistics.median + 12.0 * statistics.sigma.max(1.0);
+    let is_peak = |x: usize, y: usize| {
+        frame.is_valid(x, y) && frame.pixels.get(x, y).is_some_and(|v| *v > cut)
+    };
+    let (width, height) = (frame.width(), frame.height());
+    let classes = Sheet::from_fn(width, height, |x, y| u8::from(is_peak(x, y)));
+    let mut peaks = Vec::new();
+    for y in 1..height.saturating_sub(1) {
+        for x in 1..width.saturating_sub(1) {
+            let value = frame.pixels.get(x, y).copied().unwrap_or(0.0);
+            let around = [(0, 1), (2, 1), (1, 0), (1, 2)]
+                .map(|(dx, dy)| frame.pixels.get(x + dx - 1, y + dy - 1));
+            if is_peak(x, y) && around.into_iter().flatten().all(|other| value > *other) {
+                peaks.push(Peak {
+                    x: x as f32 + 0.5,
+                    y: y as f32 + 0.5,
+                    radius: 2.0,
+                    ..Peak::default()
+                });
+            }
+        }
+    }
+    let probability = classes.map(|class| if *class == 1 { 240 } else { 3 });
+    Predicted {
+        artifact: Grid::filled(width, height, 2),
+        classes: Arc::new(classes),
+        peak: probability,
+        peaks,
+        artifact_fraction: 0.012,
+        doubt: 0.13,
+        net_ms: 412.0,
+    }
+}
+
+/// A noisy frame of crystal spots on a falling background, with a module gap and some bad pixels.
+fn crystal(number: usize, width: usize, height: usize) -> Frame {
+    let mut state = 0x1234_5678_9abc_def1_u64 ^ (number as u64) << 32;
+    let mut random = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f32 / (1 << 24) as f32
+    };
+    let (middle_x, middle_y) = (width as f32 / 2.0, height as f32 / 2.0);
+    let mut pixels = Grid::from_fn(width, height, |x, y| {
+        let r = (x as f32 - middle_x).hypot(y as f32 - middle_y) / middle_x;
+        let background = 12.0 + 40.0 * (-(r - 0.45).powi(2) / 0.02).exp() + 60.0 * (-r * 3.0).exp();
+        (background + (random() + random() + random() - 1.5) * 2.0 * background.sqrt())
+            .max(0.0)
+            .round()
+    });
+    for _ in 0..90 {
+        let (x, y) = (random() * width as f32, random() * height as f32);
+        let strength = 60.0 + 4000.0 * random().powi(6);
+        for dy in -4..=4_i32 {
+            for dx in -4..=4_i32 {
+                let (px, py) = (x as i32 + dx, y as i32 + dy);
+                if px >= 0
+                    && py >= 0
+                    && let Some(pixel) = pixels.get_mut(px as usize, py as usize)
+                {
+                    *pixel += (strength * (-((dx * dx + dy * dy) as f32) / 2.5).exp()).round();
+                }
+            }
+        }
+    }
+    let gap = height / 2;
+    let bits = Grid::from_fn(width, height, |x, y| {
+        if y.abs_diff(gap) < height / 120 || x.abs_diff(width / 3) < 3 {
+            bad::MISSING
+        } else if (x * 7919 + y * 104_729) % 90_001 == 0 {
+            bad::HOT
+        } else {
+            0
+        }
+    });
+    Frame::new(number, pixels, bits).expect("same shape")
+}
+
+type Shared = Rc<RefCell<Memory>>;
+
+/// The window on a run of these frames, first frame shown; `None` (with a message) without an adapter.
+fn window(
+    size: [f32; 2],
+    is_dark: bool,
+    frames: Vec<Frame>,
+    has_net: bool,
+) -> Option<(Harness<'static, Window>, Shared)> {
+    let first = frames.first()?;
+    let memory = Rc::new(RefCell::new(Memory {
+        info: Arc::new(RunInfo {
+            name: "lysozyme_0412.cxi".to_owned(),
+            source: "lysozyme_0412.cxi".to_owned(),
+            frames: frames.len(),
+            width: first.width(),
+            height: first.height(),
+            dtype: "float32".to_owned(),
+            format: "CXI".to_owned(),
+            ..RunInfo::default()
+        }),
+        frames: frames.into_iter().map(Arc::new).collect(),
+        has_net,
+        reports: Vec::new(),
+        stored: Vec::new(),
+    }));
+    let (asked, answers) = (memory.clone(), memory.clone());
+    let world = World {
+        submit: Box::new(move |jobs| {
+            jobs.into_iter()
+                .for_each(|job| asked.borrow_mut().answer(job))
+        }),
+        reports: Box::new(move || std::mem::take(&mut answers.borrow_mut().reports)),
+    };
+    let mut session = Session::new();
+    session.apply(Command::Open(RunRequest {
+        paths: vec![PathBuf::from("lysozyme_0412.cxi")],
+        ..RunRequest::default()
+    }));
+    let harness = app::screenshot::harness(size, is_dark, |state| {
+        Ok(Window::new(session, world, Some(state)))
+    });
+    match harness {
+        Ok(mut harness) => {
+            harness.run_steps(8);
+            Some((harness, memory))
+        }
+        Err(reason) => {
+            eprintln!("skipped: {reason}");
+            None
+        }
+    }
+}
+
+fn flat(width: usize, height: usize, value: f32) -> Grid<f32> {
+    Grid::filled(width, height, value)
+}
+
+fn frame_of(pixels: Grid<f32>) -> Frame {
+    let bits = Grid::filled(pixels.width(), pixels.height(), 0);
+    Frame::new(0, pixels, bits).expect("same shape")
+}
+
+fn press(harness: &mut Harness<'_, Window>, modifiers: Modifiers, key: Key) {
+    harness.key_press_modifiers(modifiers, key);
+    harness.run_steps(4);
+}
+
+/// The place of a frame position in the window.
+fn place(harness: &Harness<'_, Window>, x: f32, y: f32) -> Pos2 {
+    harness.state().canvas.ui_from_frame(x, y)
+}
+
+fn pixel(image: &RgbaImage, at: Pos2) -> [u8; 3] {
+    let p = image.get_pixel(at.x as u32, at.y as u32).0;
+    [p[0], p[1], p[2]]
+}
+
+fn stroke(harness: &mut Harness<'_, Window>, from: Pos2, to: Pos2) {
+    harness.hover_at(from);
+    harness.step();
+    harness.drag_at(from);
+    harness.step();
+    // Two events in one picture: no gap may appear between them.
+    harness.event(egui::Event::PointerMoved(from + (to - from) * 0.5));
+    harness.event(egui::Event::PointerMoved(to));
+    harness.step();
+    harness.drop_at(to);
+    harness.run_steps(4);
+}
+
+fn labelled(harness: &Harness<'_, Window>, class: Class) -> usize {
+    let shown = harness.state().session.shown.as_ref().expect("a frame");
+    shown
+        .sheet
+        .cells()
+        .iter()
+        .filter(|code| **code == class.code())
+        .count()
+}
+
+#[test]
+fn a_curator_pages_paints_undoes_and_confirms() {
+    let frames = (0..3).map(|number| crystal(number, 200, 160)).collect();
+    let Some((mut harness, memory)) = window([1000.0, 700.0], true, frames, false) else {
+        return;
+    };
+    assert_eq!(harness.state().session.selected, 0);
+    press(&mut harness, Modifiers::NONE, Key::D);
+    assert_eq!(
+        harness
+            .state()
+            .session
+            .shown
+            .as_ref()
+            .map(|shown| shown.key.number),
+        Some(1)
+    );
+    press(&mut harness, Modifiers::NONE, Key::W);
+    let (from, to) = (place(&harness, 20.5, 30.5), place(&harness, 120.5, 90.5));
+    stroke(&mut harness, from, to);
+    let painted = labelled(&harness, Class::Artifact);
+    // A stroke 117 px long and 5 px wide, round ends.
+    assert!((500..750).contains(&painted), "{painted} pixels");
+    assert_eq!(
+        memory.borrow().stored.len(),
+        1,
+        "one gesture, one transaction"
+    );
+    let image = harness.render().expect("rendered");
+    let edge = (0..40).map(|step| place(&harness, 70.5, 55.0 + step as f32 * 0.3));
+    let found = edge
+        .map(|at| pixel(&image, at))
+        .any(|[r, _, b]| b > 180 && r < 130);
+    assert!(found, "the painted outline is sky blue on screen");
+    press(&mut harness, Modifiers::COMMAND, Key::Z);
+    assert_eq!(labelled(&harness, Class::Artifact), 0);
+    press(
+        &mut harness,
+        Modifiers {
+            shift: true,
+            ..Modifiers::COMMAND
+        },
+        Key::Z,
+    );
+    assert_eq!(labelled(&harness, Class::Artifact), painted);
+    press(&mut harness, Modifiers::NONE, Key::Enter);
+    let session = &harness.state().session;
+    assert_eq!(session.rows[1].review, Review::Confirmed);
+    assert_eq!(session.selected, 2);
+    assert!(matches!(
+        memory.borrow().stored.last(),
+        Some(Job::StoreReview(_, Review::Confirmed))
+    ));
+}
+
+#[test]
+fn wheel_zooms_about_the_cursor_and_values_are_written_into_large_pixels() {
+    let Some((mut harness, _)) = window([1000.0, 700.0], false, vec![crystal(0, 300, 300)], false)
+    else {
+        return;
+    };
+    let at = place(&harness, 150.5, 100.5);
+    harness.hover_at(at);
+    harness.step();
+    for _ in 0..18 {
+        harness.event(egui::Event::MouseWheel {
+            unit: egui::MouseWheelUnit::Line,
+            delta: egui::vec2(0.0, 1.0),
+            phase: egui::TouchPhase::Move,
+            source: egui::MouseWheelSource::Wheel,
+            modifiers: Modifiers::NONE,
+        });
+        harness.step();
+    }
+    assert!((place(&harness, 150.5, 100.5) - at).length() < 1.0);
+    assert!(harness.state().canvas.zoom > 40.0);
+    harness.render().expect("rendered");
+}
+
+#[test]
+fn the_gpu_tones_like_the_reference() {
+    let ramp = Grid::from_fn(128, 128, |x, y| (x + y) as f32 * 3.0 - 20.0);
+    let Some((mut harness, _)) = window([900.0, 700.0], true, vec![frame_of(ramp.clone())], false)
+    else {
+        return;
+    };
+    for curve in Curve::ALL {
+        for map in ColorMap::ALL {
+            let tone = Tone {
+                curve,
+                map,
+                low: 10.0,
+                high: 600.0,
+            };
+            harness.state_mut().session.apply(Command::SetTone(tone));
+            harness.run_steps(2);
+            let image = harness.render().expect("rendered");
+            for (x, y) in [
+                (0, 0),
+                (3, 9),
+                (20, 20),
+                (64, 64),
+                (90, 120),
+                (127, 127),
+                (127, 3),
+            ] {
+                let drawn = pixel(&image, place(&harness, x as f32 + 0.5, y as f32 + 0.5));
+                let wanted = tone.color(*ramp.get(x, y).expect("inside"));
+                let off = drawn.iter().zip(wanted).map(|(a, b)| a.abs_diff(b)).max();
+                assert!(
+                    off <= Some(5),
+                    "{curve:?} {map:?} at {x},{y}: {drawn:?}, not {wanted:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_one_pixel_peak_survives_zooming_out_and_a_hot_pixel_leaves_the_tone_alone() {
+    let mut pixels = Grid::from_fn(2000, 2000, |x, y| 10.0 + ((x * 31 + y * 17) % 7) as f32);
+    let lone = [(3, 4), (777, 1203), (1999, 1999), (1024, 63), (1500, 0)];
+    for (x, y) in lone {
+        *pixels.get_mut(x, y).expect("inside") = 400.0;
+    }
+    *pixels.get_mut(200, 200).expect("inside") = 4.0e9;
+    let Some((mut harness, _)) = window([1000.0, 700.0], true, vec![frame_of(pixels)], false)
+    else {
+        return;
+    };
+    let tone = harness.state().session.tone;
+    assert!(tone.high < 500.0, "one hot pixel ruined the tone: {tone:?}");
+    for zoom in [None, Some(0.24), Some(0.11), Some(0.047)] {
+        if let Some(zoom) = zoom {
+            let session = &mut harness.state_mut().session;
+            session.view_version += 1;
+            session.view = Some(View {
+                center_x: 1013.0,
+                center_y: 987.3,
+                zoom,
+            });
+            harness.run_steps(2);
+        }
+        let start = std::time::Instant::now();
+        let image = harness.render().expect("rendered");
+        eprintln!(
+            "rendered at zoom {zoom:?} in {:.0} ms",
+            start.elapsed().as_secs_f64() * 1e3
+        );
+        for (x, y) in lone {
+            let at = place(&harness, x as f32 + 0.5, y as f32 + 0.5);
+            let near = (-2..=2)
+                .flat_map(|dy| (-2..=2).map(move |dx| pos2(at.x + dx as f32, at.y + dy as f32)));
+            let darkest = near.map(|at| pixel(&image, at)[0]).min();
+            assert!(darkest < Some(30), "{x},{y} at zoom {zoom:?}: {darkest:?}");
+        }
+    }
+}
+
+#[test]
+fn tall_raw_stacks_and_tiny_frames_are_drawn() {
+    for (width, height) in [(1030, 16_448), (5071, 2463), (1, 1), (3, 2000)] {
+        let mut pixels = flat(width, height, 1.0);
+        *pixels.get_mut(width - 1, height - 1).expect("inside") = 100.0;
+        let Some((mut harness, _)) = window([900.0, 600.0], true, vec![frame_of(pixels)], false)
+        else {
+            return;
+        };
+        let tone = Tone {
+            low: 0.0,
+            high: 50.0,
+            ..Tone::default()
+        };
+        harness.state_mut().session.apply(Command::SetTone(tone));
+        harness.run_steps(2);
+        assert!(harness.state().session.notices.is_empty());
+        let image = harness.render().expect("rendered");
+        let last = place(&harness, width as f32 - 0.5, height as f32 - 0.5);
+        let near = (-1..=1)
+            .flat_map(|dy| (-1..=1).map(move |dx| pos2(last.x + dx as f32, last.y + dy as f32)));
+        assert!(
+            near.map(|at| pixel(&image, at)[0]).min() < Some(20),
+            "{width} x {height}"
+        );
+    }
+}
+
+#[test]
+fn pictures_of_the_whole_window() {
+    // For eyes, not for a comparison: set PEAKNET_PICTURES to a folder to get them.
+    let Some(folder) = std::env::var_os("PEAKNET_PICTURES").map(PathBuf::from) else {
+        return;
+    };
+    let sizes = [
+        ([1600.0, 1000.0], true, "dark"),
+        ([1600.0, 1000.0], false, "light"),
+        ([1280.0, 720.0], true, "small_dark"),
+    ];
+    for (size, is_dark, name) in sizes {
+        let frames = (0..60).map(|number| crystal(number, 960, 960)).collect();
+        let Some((mut harness, _)) = window(size, is_dark, frames, true) else {
+            return;
+        };
+        let (from, to) = (place(&harness, 300.0, 620.0), place(&harness, 420.0, 700.0));
+        press(&mut harness, Modifiers::NONE, Key::W);
+        harness
+            .state_mut()
+            .session
+            .apply(Command::SetBrushDiameter(24.0));
+        stroke(&mut harness, from, to);
+        harness.hover_at(to);
+        harness.run_steps(4);
+        harness
+            .render()
+            .expect("rendered")
+            .save(folder.join(format!("{name}.png")))
+            .expect("saved");
+        if is_dark && size[0] > 1500.0 {
+            let session = &mut harness.state_mut().session;
+            session.view_version += 1;
+            session.view = Some(View {
+                center_x: 300.0,
+                center_y: 470.0,
+                zoom: 6.0,
+            });
+            harness.run_steps(4);
+            harness
+                .render()
+                .expect("rendered")
+                .save(folder.join("zoom.png"))
+                .expect("saved");
+            let peak = harness
+                .state()
+                .session
+                .shown_prediction()
+                .and_then(|p| p.peaks.first().copied());
+            let session = &mut harness.state_mut().session;
+            session.view_version += 1;
+            let (x, y) = peak.map_or((300.0, 470.0), |peak| (peak.x, peak.y));
+            session.view = Some(View {
+                center_x: x,
+                center_y: y,
+                zoom: 46.0,
+            });
+            harness.run_steps(4);
+            harness
+                .render()
+                .expect("rendered")
+                .save(folder.join("values.png"))
+                .expect("saved");
+            press(&mut harness, Modifiers::NONE, Key::Questionmark);
+            harness
+                .render()
+                .expect("rendered")
+                .save(folder.join("keys.png"))
+                .expect("saved");
+            press(&mut harness, Modifiers::NONE, Key::Questionmark);
+            press(&mut harness, Modifiers::COMMAND, Key::P);
+            harness.event(egui::Event::Text("pe".to_owned()));
+            harness.run_steps(3);
+            harness
+                .render()
+                .expect("rendered")
+                .save(folder.join("palette.png"))
+                .expect("saved");
+            press(&mut harness, Modifiers::NONE, Key::Escape);
+            press(&mut harness, Modifiers::COMMAND, Key::T);
+            press(&mut harness, Modifiers::NONE, Key::F);
+            press(&mut harness, Modifiers::NONE, Key::Z);
+            harness.state_mut().session.absorb(Report::Notice(
+                "The 3rd external link of the master file dangles and is left out; restore it beside the master: \
+                 data_000003.h5"
+                    .to_owned(),
+            ));
+            for epoch in 0..20 {
+                harness
+                    .state_mut()
+                    .session
+                    .absorb(Report::Training(TrainingLine {
+                        epoch,
+                        loss: 0.4 / (1.0 + epoch as f64 * 0.4),
+                        validation_loss: 0.5 / (1.0 + epoch as f64 * 0.3),
+                        peak_f1: 0.9 - 0.6 / (1.0 + epoch as f64),
+                        artifact_iou: 0.5,
+                        seconds: 12.0,
+                    }));
+            }
+            harness.run_steps(4);
+            harness
+                .render()
+                .expect("rendered")
+                .save(folder.join("train.png"))
+                .expect("saved");
+        }
+        if !is_dark {
+            harness.state_mut().session.run = None;
+            harness.state_mut().session.shown = None;
+            harness.state_mut().session.recent =
+                ["/data/lysozyme/run_12.cxi", "/data/agbh/agbh_0001.cbf"]
+                    .map(PathBuf::from)
+                    .to_vec();
+            harness.run_steps(4);
+            harness
+                .render()
+                .expect("rendered")
+                .save(folder.join("welcome.png"))
+                .expect("saved");
+        }
+    }
+}
