@@ -33,7 +33,7 @@ fn silver_behenate_on_a_pilatus_300k() {
         beam_center_px: Some([267.3 + 0.5, 359.1 + 0.5]),
         panels: Vec::new(),
     };
-    let rows = ring_table(Calibrant::SilverBehenate, &frame, None, &geometry);
+    let rows = ring_table(&frame, &geometry, Calibrant::SilverBehenate, None);
     for row in &rows {
         eprintln!("{row:?}");
     }

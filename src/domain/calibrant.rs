@@ -3,7 +3,7 @@
 use super::frame::{Frame, bad};
 use super::geometry::Geometry;
 use super::labels::{Class, Sheet};
-use super::radial::{Axis, Profile, axis_map, lab_on_panel, profile, radius_scale};
+use super::radial::{Axis, Profile, axis_map, lab_on_panel, profile_on, radius_scale};
 
 /// A powder with known d-spacings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,10 +85,10 @@ const BAND_PX: f64 = 1.5;
 /// maximum of over 4 sigma within the window (a third of the way to the next order, at most 12 px); its radius is
 /// the centroid of the top fifth. Empty where the geometry lacks wavelength, distance, pixel size or centre.
 pub fn ring_table(
-    calibrant: Calibrant,
     frame: &Frame,
-    classes: Option<&Sheet>,
     geometry: &Geometry,
+    calibrant: Calibrant,
+    classes: Option<&Sheet>,
 ) -> Vec<RingRow> {
     let (width, height) = (frame.width(), frame.height());
     let Some(map) = axis_map(geometry, Axis::RadiusPx, width, height) else {
@@ -106,7 +106,7 @@ pub fn ring_table(
         .map_while(|d| Some((d, ring_radius_px(geometry, d)?)))
         .take_while(|(_, radius)| *radius < f64::from(farthest))
         .collect();
-    let profile = profile(frame, &map, 1.0, None);
+    let profile = profile_on(frame, &map, 1.0, None);
     let mut rows: Vec<RingRow> = Vec::new();
     for (index, (d, expected)) in radii.iter().enumerate() {
         let gap = |other: Option<&(f64, f64)>| other.map_or(f64::MAX, |o| (o.1 - expected).abs());
@@ -219,7 +219,7 @@ fn find_maximum(profile: &Profile, expected: f64, window: f64) -> Option<f64> {
         return None;
     }
     // The top fifth and the maximum's neighbours: a smeared ring is a plateau, a sharp one three bins.
-    let beside = |i: usize| known.get(i).map_or(0.0, |at| above(at));
+    let beside = |i: usize| known.get(i).map_or(0.0, &above);
     let floor = (0.8 * height).min(beside(top - 1)).min(beside(top + 1));
     let over = |at: &&(f64, f64, f64)| above(at) > floor;
     let up = known.iter().skip(top).take_while(over);
@@ -347,7 +347,7 @@ mod tests {
         }
         let marked = map.map(|r| if shape(*r) > 0.3 { 2 } else { 0 });
         let frame = Frame::new(0, pixels, bad).unwrap();
-        let rows = ring_table(Calibrant::SilverBehenate, &frame, Some(&marked), &geometry);
+        let rows = ring_table(&frame, &geometry, Calibrant::SilverBehenate, Some(&marked));
         assert!(rows.len() >= 2, "{rows:?}");
         for row in rows.iter().filter(|row| row.expected_radius_px < 130.0) {
             let found = row.found_radius_px.unwrap();
@@ -356,12 +356,12 @@ mod tests {
             assert!(row.artifact_fraction.unwrap() > 0.95, "{row:?}");
         }
         let blank = Frame::new(0, Grid::filled(300, 300, 5.0), Grid::filled(300, 300, 0)).unwrap();
-        let rows = ring_table(Calibrant::SilverBehenate, &blank, None, &geometry);
+        let rows = ring_table(&blank, &geometry, Calibrant::SilverBehenate, None);
         assert!(
             rows.iter()
                 .all(|r| r.found_radius_px.is_none() && r.artifact_fraction.is_none())
         );
-        assert!(ring_table(Calibrant::Ceria, &blank, None, &Geometry::default()).is_empty());
+        assert!(ring_table(&blank, &Geometry::default(), Calibrant::Ceria, None).is_empty());
     }
 
     #[test]
