@@ -10,7 +10,7 @@ pub mod grid;
 pub mod grow;
 pub mod labels;
 pub mod labels_rule;
-pub mod matching;
 pub mod peaks;
+pub mod score;
 pub mod simulate;
 pub mod tone;
