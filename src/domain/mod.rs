@@ -10,7 +10,6 @@ pub mod grid;
 pub mod grow;
 pub mod labels;
 pub mod labels_rule;
-pub mod matching;
 pub mod peaks;
 pub mod radial;
 pub mod score;
