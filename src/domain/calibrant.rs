@@ -3,7 +3,7 @@
 use super::frame::{Frame, bad};
 use super::geometry::Geometry;
 use super::labels::{Class, Sheet};
-use super::radial::{Axis, Profile, axis_map, lab_on_panel, profile, radius_scale};
+use super::radial::{Axis, Profile, axis_map, lab_on_panel, profile_on, radius_scale};
 
 /// A powder with known d-spacings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,12 +83,12 @@ const BAND_PX: f64 = 1.5;
 ///
 /// A ring counts as found when the trimmed azimuthal mean, over the straight line through the window's ends, has a
 /// maximum of over 4 sigma within the window (a third of the way to the next order, at most 12 px); its radius is
-/// the centroid of the part over half maximum. Empty where the geometry lacks wavelength, distance, pixel size or centre.
+/// the centroid of the top fifth. Empty where the geometry lacks wavelength, distance, pixel size or centre.
 pub fn ring_table(
-    calibrant: Calibrant,
     frame: &Frame,
-    classes: Option<&Sheet>,
     geometry: &Geometry,
+    calibrant: Calibrant,
+    classes: Option<&Sheet>,
 ) -> Vec<RingRow> {
     let (width, height) = (frame.width(), frame.height());
     let Some(map) = axis_map(geometry, Axis::RadiusPx, width, height) else {
@@ -106,7 +106,7 @@ pub fn ring_table(
         .map_while(|d| Some((d, ring_radius_px(geometry, d)?)))
         .take_while(|(_, radius)| *radius < f64::from(farthest))
         .collect();
-    let profile = profile(frame, &map, 1.0, None);
+    let profile = profile_on(frame, &map, 1.0, None);
     let mut rows: Vec<RingRow> = Vec::new();
     for (index, (d, expected)) in radii.iter().enumerate() {
         let gap = |other: Option<&(f64, f64)>| other.map_or(f64::MAX, |o| (o.1 - expected).abs());
@@ -178,7 +178,7 @@ const MOST_ORDERS: usize = 60;
 /// Radius of the ring of resolution d in pixels of a flat detector; works for panels too.
 pub fn ring_radius_px(geometry: &Geometry, d_angstrom: f64) -> Option<f64> {
     let sine = geometry.wavelength_angstrom? / (2.0 * d_angstrom);
-    if !(0.0..0.7071).contains(&sine) {
+    if !(0.0..0.7).contains(&sine) {
         return None;
     }
     Some(radius_scale(geometry)? * (2.0 * sine.asin()).tan())
@@ -218,12 +218,15 @@ fn find_maximum(profile: &Profile, expected: f64, window: f64) -> Option<f64> {
     if height <= 4.0 * best.2.max(1e-12) || top == 0 || top + 1 == known.len() {
         return None;
     }
-    let over = |at: &&(f64, f64, f64)| above(at) > height / 2.0;
+    // The top fifth and the maximum's neighbours: a smeared ring is a plateau, a sharp one three bins.
+    let beside = |i: usize| known.get(i).map_or(0.0, &above);
+    let floor = (0.8 * height).min(beside(top - 1)).min(beside(top + 1));
+    let over = |at: &&(f64, f64, f64)| above(at) > floor;
     let up = known.iter().skip(top).take_while(over);
     let down = known.iter().take(top).rev().take_while(over);
     let (mut sum, mut weight) = (0.0, 0.0);
     for at in up.chain(down) {
-        let w = above(at) - height / 2.0;
+        let w = above(at) - floor;
         sum += w * at.0;
         weight += w;
     }
@@ -344,7 +347,7 @@ mod tests {
         }
         let marked = map.map(|r| if shape(*r) > 0.3 { 2 } else { 0 });
         let frame = Frame::new(0, pixels, bad).unwrap();
-        let rows = ring_table(Calibrant::SilverBehenate, &frame, Some(&marked), &geometry);
+        let rows = ring_table(&frame, &geometry, Calibrant::SilverBehenate, Some(&marked));
         assert!(rows.len() >= 2, "{rows:?}");
         for row in rows.iter().filter(|row| row.expected_radius_px < 130.0) {
             let found = row.found_radius_px.unwrap();
@@ -353,12 +356,12 @@ mod tests {
             assert!(row.artifact_fraction.unwrap() > 0.95, "{row:?}");
         }
         let blank = Frame::new(0, Grid::filled(300, 300, 5.0), Grid::filled(300, 300, 0)).unwrap();
-        let rows = ring_table(Calibrant::SilverBehenate, &blank, None, &geometry);
+        let rows = ring_table(&blank, &geometry, Calibrant::SilverBehenate, None);
         assert!(
             rows.iter()
                 .all(|r| r.found_radius_px.is_none() && r.artifact_fraction.is_none())
         );
-        assert!(ring_table(Calibrant::Ceria, &blank, None, &Geometry::default()).is_empty());
+        assert!(ring_table(&blank, &Geometry::default(), Calibrant::Ceria, None).is_empty());
     }
 
     #[test]

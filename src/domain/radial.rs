@@ -3,7 +3,6 @@
 use super::frame::{Frame, bad};
 use super::geometry::{Geometry, Panel};
 use super::grid::Grid;
-use super::labels::{Class, Sheet};
 
 /// What the profile is plotted against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,12 +104,40 @@ pub fn radius_scale(geometry: &Geometry) -> Option<f64> {
     (size > 0.0).then(|| distance / size)
 }
 
-/// The azimuthal profile of the valid pixels in bins of `step` (in the map's unit).
+impl Profile {
+    /// Middle and trimmed mean of the bins that have pixels: what a plot shows.
+    pub fn points(&self) -> impl Iterator<Item = (f64, f64)> + '_ {
+        self.middles
+            .iter()
+            .zip(&self.trimmed)
+            .filter(|(_, value)| value.is_finite())
+            .map(|(middle, value)| (*middle, f64::from(*value)))
+    }
+}
+
+/// The azimuthal profile about a centre (continuous pixels) of a flat detector, in bins of one pixel.
 ///
-/// With `exclude`, pixels of class artifact in it do not count: the profile with the auto-mask. Empty when shapes
-/// differ or the step is not positive.
-pub fn profile(frame: &Frame, map: &Grid<f32>, step: f64, exclude: Option<&Sheet>) -> Profile {
-    let differ = exclude.is_some_and(|sheet| sheet.rect() != map.rect());
+/// Cells that are true in `exclude` do not count: with the artifact pixels, the profile with the auto-mask.
+pub fn profile(frame: &Frame, center: [f64; 2], exclude: Option<&Grid<bool>>) -> Profile {
+    let geometry = Geometry {
+        beam_center_px: Some(center),
+        ..Geometry::default()
+    };
+    axis_map(&geometry, Axis::RadiusPx, frame.width(), frame.height())
+        .map(|map| profile_on(frame, &map, 1.0, exclude))
+        .unwrap_or_default()
+}
+
+/// The azimuthal profile of the valid pixels by a map of [`axis_map`], in bins of `step` (in the map's unit).
+///
+/// Cells that are true in `exclude` do not count. Empty when shapes differ or the step is not positive.
+pub fn profile_on(
+    frame: &Frame,
+    map: &Grid<f32>,
+    step: f64,
+    exclude: Option<&Grid<bool>>,
+) -> Profile {
+    let differ = exclude.is_some_and(|grid| grid.rect() != map.rect());
     if frame.pixels.rect() != map.rect() || differ || step.is_nan() || step <= 0.0 {
         return Profile::default();
     }
@@ -118,8 +145,7 @@ pub fn profile(frame: &Frame, map: &Grid<f32>, step: f64, exclude: Option<&Sheet
     let bin_of = |index: usize| -> Option<usize> {
         let place = f64::from(*map.cells().get(index)?) / step;
         let bits = *frame.bad.cells().get(index)?;
-        let masked = exclude
-            .is_some_and(|sheet| sheet.cells().get(index).copied() == Some(Class::Artifact.code()));
+        let masked = exclude.is_some_and(|grid| grid.cells().get(index) == Some(&true));
         let usable = place >= 0.0 && bits & bad::NOT_VALID == 0 && !masked;
         (usable && place < MOST as f64).then_some(place as usize)
     };
@@ -197,14 +223,15 @@ mod tests {
     fn a_ring_is_seen_at_its_radius_and_can_be_masked() {
         let map = axis_map(&geometry(), Axis::RadiusPx, 100, 90).unwrap();
         let pixels = map.map(|r| if (r - 30.5).abs() < 1.0 { 9.0 } else { 2.0 });
-        let sheet = map.map(|r| if (r - 30.5).abs() < 1.0 { 2 } else { 0 });
+        let ring = map.map(|r| (r - 30.5).abs() < 1.0);
         let frame = Frame::new(0, pixels, Grid::filled(100, 90, 0)).unwrap();
-        let plain = profile(&frame, &map, 1.0, None);
+        let plain = profile(&frame, [50.0, 40.0], None);
         assert_eq!(plain.median[30], 9.0);
         assert_eq!((plain.mean[20], plain.trimmed[45]), (2.0, 2.0));
-        let masked = profile(&frame, &map, 1.0, Some(&sheet));
+        let masked = profile_on(&frame, &map, 1.0, Some(&ring));
         assert_eq!(masked.count[30], 0);
         assert!(masked.mean[30].is_nan());
+        assert!(masked.points().all(|(_, value)| value == 2.0));
     }
 
     #[test]
