@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::h5::write::{Creation, Writer};
+use super::h5::{Creation, Writer};
 use super::project::{LabelledFrame, Project, RunKey, StoredRun};
 use super::set::{self, SetFrame, SetHeader};
 use super::{Error, OpenOptions, Run, open_run};
