@@ -11,6 +11,7 @@ pub mod grow;
 pub mod labels;
 pub mod labels_rule;
 pub mod peaks;
+pub mod radial;
 pub mod score;
 pub mod simulate;
 pub mod tone;
