@@ -55,6 +55,15 @@ impl Error {
     }
 }
 
+impl From<project::Error> for Error {
+    fn from(error: project::Error) -> Self {
+        let text = error.to_string();
+        // Every sentence of the project ends with its path.
+        let (sentence, path) = text.rsplit_once(": ").unwrap_or((&text, ""));
+        Self::new(sentence, path)
+    }
+}
+
 impl From<crate::fs::Error> for Error {
     fn from(error: crate::fs::Error) -> Self {
         let (sentence, path) = match &error {
