@@ -60,7 +60,7 @@ pub fn run(arguments: &CalibrateArguments) -> Outcome {
         Err(failure) => return Err(failure),
     };
     let calibrant = arguments.calibrant;
-    let rings = calibrant::ring_table(calibrant, &frame, classes.as_ref(), geometry);
+    let rings = calibrant::ring_table(&frame, geometry, calibrant, classes.as_ref());
     for path in &arguments.write {
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("geom") => {

@@ -66,15 +66,9 @@ pub fn export(
     }
 }
 
-/// An error of the project as one of `io`.
-fn said(error: &super::project::Error, path: &Path) -> Error {
-    Error::new(error.to_string(), path)
-}
-
 impl Labels<'_> {
     fn sheet(&mut self, index: usize) -> Result<Sheet, Error> {
         let at = self.frames[index];
-        let path = self.project.path().to_owned();
         self.project
             .load_sheet(at.run, at.frame)
             .map_err(Error::from)

@@ -55,15 +55,6 @@ impl Error {
     }
 }
 
-impl From<project::Error> for Error {
-    fn from(error: project::Error) -> Self {
-        let text = error.to_string();
-        // Every sentence of the project ends with its path.
-        let (sentence, path) = text.rsplit_once(": ").unwrap_or((&text, ""));
-        Self::new(sentence, path)
-    }
-}
-
 impl From<crate::fs::Error> for Error {
     fn from(error: crate::fs::Error) -> Self {
         let (sentence, path) = match &error {
@@ -83,16 +74,5 @@ impl From<crate::fs::Error> for Error {
             ),
         };
         Self { sentence, path }
-    }
-}
-
-impl From<project::Error> for Error {
-    /// The sentence of the project already ends with its path.
-    fn from(error: project::Error) -> Self {
-        let text = error.to_string();
-        match text.rsplit_once(": ") {
-            Some((sentence, path)) => Self::new(sentence, path),
-            None => Self::new(text, ""),
-        }
     }
 }

@@ -9,7 +9,7 @@ use super::desk::Desk;
 use super::{Shared, lock};
 use crate::domain::calibrant::{self, Calibrant};
 use crate::domain::frame::{Frame, RunInfo};
-use crate::domain::labels::Sheet;
+use crate::domain::labels::{Class, Sheet};
 use crate::domain::radial;
 use crate::io::{self, OpenOptions};
 use crate::session::command::RunRequest;
@@ -137,7 +137,7 @@ fn open(shared: &Shared, serial: u64, request: &RunRequest) {
 
 fn remember(shared: &Shared, request: &RunRequest) {
     let (mut settings, _) = io::settings::load();
-    for path in request.paths.first() {
+    if let Some(path) = request.paths.first() {
         settings.remember_run(path, request.project.as_deref());
     }
     if let Err(error) = io::settings::store(&settings) {
@@ -163,19 +163,16 @@ fn calibrate(
     let geometry = &info.geometry;
     let map = radial::axis_map(geometry, radial::Axis::RadiusPx, frame.width(), frame.height())
         .ok_or_else(|| "The rings need distance, pixel size and beam centre; give them with --geometry or as options.".to_owned())?;
+    let artifact = classes.map(|sheet| sheet.map(|class| *class == Class::Artifact.code()));
     let points = |profile: &radial::Profile| {
-        let seen = profile.count.iter().map(|count| *count > 0);
-        let values = profile.middles.iter().zip(&profile.mean).zip(seen);
-        values
-            .filter(|(_, seen)| *seen)
-            .map(|((middle, mean), _)| [*middle, f64::from(*mean)])
-            .collect::<Vec<_>>()
+        let points = profile.points().filter(|(_, mean)| mean.is_finite());
+        points.map(|(radius, mean)| [radius, mean]).collect::<Vec<_>>()
     };
     Ok(Calibration {
         calibrant: Some(calibrant),
-        rings: calibrant::ring_table(calibrant, frame, classes, geometry),
-        profile: points(&radial::profile(frame, &map, 1.0, None)),
-        profile_without_artifact: points(&radial::profile(frame, &map, 1.0, classes)),
+        rings: calibrant::ring_table(frame, geometry, calibrant, classes),
+        profile: points(&radial::profile_on(frame, &map, 1.0, None)),
+        profile_without_artifact: points(&radial::profile_on(frame, &map, 1.0, artifact.as_ref())),
     })
 }
 
