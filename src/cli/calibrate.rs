@@ -89,6 +89,12 @@ pub fn run(arguments: &CalibrateArguments) -> Outcome {
             }
         }
     }
+    if rings.is_empty() {
+        speak(
+            "no ring can be expected without wavelength, distance, pixel size and beam centre; give \
+             --wavelength-angstrom, --distance-m, --pixel-size-m and --beam-center-px",
+        );
+    }
     let known = |value: Option<f64>| value.map(|value| rounded(value, 7));
     if arguments.json {
         let rows: Vec<Value> = rings
@@ -97,9 +103,9 @@ pub fn run(arguments: &CalibrateArguments) -> Outcome {
                 json!({
                     "order": ring.order,
                     "d_angstrom": rounded(ring.d_angstrom, 7),
-                    "expected_radius_px": known(ring.expected_radius_px),
+                    "expected_radius_px": rounded(ring.expected_radius_px, 7),
                     "found_radius_px": known(ring.found_radius_px),
-                    "visible_fraction": known(ring.visible_fraction),
+                    "visible_fraction": rounded(ring.visible_fraction, 5),
                     "artifact_fraction": known(ring.artifact_fraction),
                 })
             })
@@ -121,9 +127,9 @@ pub fn run(arguments: &CalibrateArguments) -> Outcome {
             "{:5}  {:8.3}  {:>10}  {:>9}  {:>8}  {:>9}",
             ring.order,
             ring.d_angstrom,
-            text(ring.expected_radius_px, 1.0),
+            text(Some(ring.expected_radius_px), 1.0),
             text(ring.found_radius_px, 1.0),
-            text(ring.visible_fraction, 100.0),
+            text(Some(ring.visible_fraction), 100.0),
             text(ring.artifact_fraction, 100.0),
         ))?;
     }
