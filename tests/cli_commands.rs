@@ -155,7 +155,9 @@ fn the_whole_loop_runs_headless() {
         "--frames",
         "6",
         "--size",
-        "128x96",
+        "192x128",
+        "--detector",
+        "jungfrau",
         "--seed",
         "3",
         "--hit-rate",
@@ -236,8 +238,19 @@ fn the_whole_loop_runs_headless() {
         folder.join("net/card.toml").exists() && folder.join("net/weights.safetensors").exists()
     );
     run(&[
-        "train", "--from", "net", "--set", "set.h5", "--out", "net2", "--epochs", "1", "--device",
+        "train",
+        "--from",
+        "net",
+        "--set",
+        "set.h5",
+        "--out",
+        "net2",
+        "--epochs",
+        "1",
+        "--device",
         "cpu",
+        "--config",
+        "tiny.toml",
     ]);
 
     let score = &json(&run(&[
