@@ -56,10 +56,9 @@ pub fn run(arguments: &InfoArguments) -> Outcome {
 /// The facts under the names that scripts rely on; what is unknown is null, positions start at 0.0.
 pub fn facts(info: &RunInfo) -> Value {
     let geometry = &info.geometry;
-    let pixel_size =
-        geometry
-            .pixel_size_m
-            .map(|[x, y]| if x == y { json!(x) } else { json!([x, y]) });
+    let pixel_size = geometry
+        .pixel_size_m
+        .map(|[x, y]| if x == y { json!(x) } else { json!([x, y]) });
     json!({
         "name": info.name,
         "frames": info.frames,

@@ -32,7 +32,11 @@ pub fn grow_peak(frame: &Frame, at: Pixel) -> Option<Grown> {
     let window = around(maximum, WINDOW, &all);
     let cut = Frame::new(
         frame.number,
-        Grid::from_cells(window.width(), window.height(), frame.pixels.copy_rect(window))?,
+        Grid::from_cells(
+            window.width(),
+            window.height(),
+            frame.pixels.copy_rect(window),
+        )?,
         Grid::from_cells(window.width(), window.height(), frame.bad.copy_rect(window))?,
     )?;
     let center = Pixel {
@@ -63,7 +67,9 @@ pub fn grow_peak(frame: &Frame, at: Pixel) -> Option<Grown> {
                     continue;
                 }
                 let value = cut.pixels.get(x, y).copied().unwrap_or(0.0) - background.level;
-                if value > 0.0 && averaged(&cut, here) - background.level >= sigma.max(f32::MIN_POSITIVE) {
+                if value > 0.0
+                    && averaged(&cut, here) - background.level >= sigma.max(f32::MIN_POSITIVE)
+                {
                     signal[index(here)] = value;
                     queue.push(here);
                 }
@@ -109,7 +115,8 @@ impl Grown {
         }
         for y in rect.y0..rect.y1 {
             for x in rect.x0..rect.x1 {
-                let (Some(new), Some(old)) = (cut.get(x - rect.x0, y - rect.y0), sheet.get_mut(x, y))
+                let (Some(new), Some(old)) =
+                    (cut.get(x - rect.x0, y - rect.y0), sheet.get_mut(x, y))
                 else {
                     continue;
                 };

@@ -25,10 +25,16 @@ pub fn ensure_demo() -> Result<PathBuf, Error> {
         return Ok(path);
     }
     std::fs::create_dir_all(&folder).map_err(|error| {
-        Error::new(format!("the demo's folder cannot be made ({error}); set PEAKNET_CONFIG to another"), &folder)
+        Error::new(
+            format!("the demo's folder cannot be made ({error}); set PEAKNET_CONFIG to another"),
+            &folder,
+        )
     })?;
     let Some(recipe) = Recipe::named("jungfrau") else {
-        return Err(Error::new("the demo's detector is unknown to this program; build it again", &path));
+        return Err(Error::new(
+            "the demo's detector is unknown to this program; build it again",
+            &path,
+        ));
     };
     let first = simulate(&recipe, SEED, 0);
     let header = LabelledHeader {

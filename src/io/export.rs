@@ -179,7 +179,11 @@ impl Labels<'_> {
             map.write(&[index, 0, 0], self.sheet(index)?.cells())?;
             let at = self.frames[index];
             numbers.push(at.frame as i64);
-            events.push(self.runs.get(&at.run).map_or_else(String::new, |run| run.name.clone()));
+            events.push(
+                self.runs
+                    .get(&at.run)
+                    .map_or_else(String::new, |run| run.name.clone()),
+            );
         }
         drop(map);
         writer.array("/entry_1/data_1/frame", &[numbers.len()], &numbers)?;
@@ -213,7 +217,10 @@ impl Labels<'_> {
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Exported, Error> {
         let failed = |error: &std::io::Error| {
-            Error::new(format!("the folder cannot be made ({error}); choose another place"), out)
+            Error::new(
+                format!("the folder cannot be made ({error}); choose another place"),
+                out,
+            )
         };
         std::fs::create_dir_all(out).map_err(|e| failed(&e))?;
         let all = self.frames.len();

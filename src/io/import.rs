@@ -43,7 +43,12 @@ pub fn import_labels(
     if extension == "png" || labels.is_dir() {
         let files = png_files(labels)?;
         same_count(files.len(), run, labels)?;
-        return bring(&mut files.iter().enumerate().map(|(i, file)| Ok((i, fitting(read_png(file)?, run, file)?))));
+        return bring(
+            &mut files
+                .iter()
+                .enumerate()
+                .map(|(i, file)| Ok((i, fitting(read_png(file)?, run, file)?))),
+        );
     }
     let source = open_run(&[labels.to_owned()], &options_for(labels, &extension)?)?;
     same_count(source.info.frames, run, labels)?;
@@ -67,7 +72,10 @@ fn options_for(labels: &Path, extension: &str) -> Result<OpenOptions, Error> {
             ..OpenOptions::default()
         }),
         None => Err(Error::new(
-            format!("no labels in this file; it should have one of {}", known.join(", ")),
+            format!(
+                "no labels in this file; it should have one of {}",
+                known.join(", ")
+            ),
             labels,
         )),
     }
@@ -87,7 +95,10 @@ fn same_count(count: usize, run: &Run, labels: &Path) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::new(
-        format!("the labels are of {count} frames but the run has {}; import the run they belong to", run.info.frames),
+        format!(
+            "the labels are of {count} frames but the run has {}; import the run they belong to",
+            run.info.frames
+        ),
         labels,
     ))
 }
@@ -116,27 +127,44 @@ fn png_files(labels: &Path) -> Result<Vec<PathBuf>, Error> {
     let mut files: Vec<PathBuf> = entries
         .flatten()
         .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|e| e.eq_ignore_ascii_case("png")))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|e| e.eq_ignore_ascii_case("png"))
+        })
         .collect();
     files.sort();
     Ok(files)
 }
 
 fn read_png(path: &Path) -> Result<Sheet, Error> {
-    let damaged = |why: String| Error::new(format!("not a readable label image ({why}); write 8-bit indexed or grey PNG"), path);
+    let damaged = |why: String| {
+        Error::new(
+            format!("not a readable label image ({why}); write 8-bit indexed or grey PNG"),
+            path,
+        )
+    };
     let file = std::fs::File::open(path).map_err(|e| Error::reading(&e, path))?;
     let mut decoder = png::Decoder::new(std::io::BufReader::new(file));
     decoder.set_transformations(png::Transformations::IDENTITY);
     let mut reader = decoder.read_info().map_err(|e| damaged(e.to_string()))?;
     let info = reader.info();
     let (width, height) = (info.width as usize, info.height as usize);
-    let is_plain = matches!(info.color_type, png::ColorType::Indexed | png::ColorType::Grayscale);
-    if !is_plain || info.bit_depth != png::BitDepth::Eight || width.saturating_mul(height) > 1 << 28 {
+    let is_plain = matches!(
+        info.color_type,
+        png::ColorType::Indexed | png::ColorType::Grayscale
+    );
+    if !is_plain || info.bit_depth != png::BitDepth::Eight || width.saturating_mul(height) > 1 << 28
+    {
         return Err(damaged("it has colours or another depth".to_owned()));
     }
     let mut cells = vec![0; width * height];
-    reader.next_frame(&mut cells).map_err(|e| damaged(e.to_string()))?;
-    let cells = cells.into_iter().map(|code| code_of(f32::from(code))).collect();
+    reader
+        .next_frame(&mut cells)
+        .map_err(|e| damaged(e.to_string()))?;
+    let cells = cells
+        .into_iter()
+        .map(|code| code_of(f32::from(code)))
+        .collect();
     Grid::from_cells(width, height, cells).ok_or_else(|| damaged("it is cut short".to_owned()))
 }
 
@@ -155,11 +183,17 @@ fn from_stream<'a>(
         .map(stream_chunk)
         .collect();
     if chunks.is_empty() {
-        return Err(Error::new("no chunks in this stream; give one written by indexamajig", path));
+        return Err(Error::new(
+            "no chunks in this stream; give one written by indexamajig",
+            path,
+        ));
     }
     if let Some((frame, _)) = chunks.iter().find(|(frame, _)| *frame >= run.info.frames) {
         return Err(Error::new(
-            format!("the stream tells of frame {frame} but the run has {}; import the run it belongs to", run.info.frames),
+            format!(
+                "the stream tells of frame {frame} but the run has {}; import the run it belongs to",
+                run.info.frames
+            ),
             path,
         ));
     }
