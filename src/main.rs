@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use peaknet_studio::app::{self, Picture, Start};
+use peaknet_studio::app::screenshot::{self, Picture};
+use peaknet_studio::app::{self, Start};
 use peaknet_studio::cli::view::{DemoArguments, Theme, ToneName, ViewArguments};
 use peaknet_studio::cli::{self, Command, Failure, Outcome};
 use peaknet_studio::domain::tone::Curve;
@@ -91,9 +92,10 @@ fn show(start: Start, screenshot: Option<&Path>, size: Option<[u32; 2]>, force: 
     let picture = Picture {
         width,
         height,
+        is_forced: force,
         patience: Duration::from_secs(120),
     };
-    app::screenshot(start, picture, out).map_err(Failure::could_not)
+    screenshot::render(start, picture, out).map_err(Failure::could_not)
 }
 
 fn demo(arguments: &DemoArguments) -> Outcome {

@@ -122,6 +122,10 @@ fn pictures() {
             .cells()
             .iter()
             .for_each(|v| bytes.extend(v.to_le_bytes()));
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "pictures for a look, made again at will"
+        )]
         std::fs::write(folder.join(format!("{size}.bin")), bytes).unwrap();
     };
     for seed in 0..72 {

@@ -495,7 +495,10 @@ fn other_files_are_refused_in_a_sentence() {
         ("missing", Mode::Read, "check that the folder exists"),
         ("no/folder", writer("ann"), "check that the folder exists"),
     ] {
-        let error = Project::open(&at(name), mode).expect_err(name).to_string();
+        let error = Project::open(&at(name), mode).expect_err(name);
+        let said = error.to_string();
+        let error = peaknet_studio::io::Error::from(error).to_string();
+        assert_eq!(said, error, "the same sentence");
         assert!(error.contains(word), "{name}: {error}");
         assert!(
             error.ends_with(&at(name).display().to_string()),

@@ -97,9 +97,9 @@ pub fn run(arguments: &CalibrateArguments) -> Outcome {
                 json!({
                     "order": ring.order,
                     "d_angstrom": rounded(ring.d_angstrom, 7),
-                    "expected_radius_px": known(ring.expected_radius_px),
+                    "expected_radius_px": known(Some(ring.expected_radius_px)),
                     "found_radius_px": known(ring.found_radius_px),
-                    "visible_fraction": known(ring.visible_fraction),
+                    "visible_fraction": known(Some(ring.visible_fraction)),
                     "artifact_fraction": known(ring.artifact_fraction),
                 })
             })
@@ -121,9 +121,9 @@ pub fn run(arguments: &CalibrateArguments) -> Outcome {
             "{:5}  {:8.3}  {:>10}  {:>9}  {:>8}  {:>9}",
             ring.order,
             ring.d_angstrom,
-            text(ring.expected_radius_px, 1.0),
+            text(Some(ring.expected_radius_px), 1.0),
             text(ring.found_radius_px, 1.0),
-            text(ring.visible_fraction, 100.0),
+            text(Some(ring.visible_fraction), 100.0),
             text(ring.artifact_fraction, 100.0),
         ))?;
     }

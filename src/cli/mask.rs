@@ -63,7 +63,7 @@ pub fn run(arguments: &MaskArguments) -> Outcome {
         .pop()
         .ok_or_else(|| Failure::could_not("the net gave no answer; try another net"))?;
     let found = peaks::measure_peaks(&frame, &prediction.classes);
-    let mask = cxi_out::mask_of(
+    let mask = cxi_out::mask(
         &frame,
         Some(&prediction.classes),
         &found,

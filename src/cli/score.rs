@@ -9,19 +9,14 @@ use serde_json::{Value, json};
 use super::arguments::{NetArguments, fraction};
 use super::output::{line, progress, rounded};
 use super::{Failure, Outcome, nets};
-use crate::domain::frame::{Frame, bad};
+use crate::domain::frame::Frame;
 use crate::domain::labels::{Class, Sheet};
-use crate::domain::matching::{PeakScore, Wanted};
 use crate::domain::peaks::{self, Peak};
+use crate::domain::score::{self, Confusion, PeakTally, Truth};
 use crate::domain::simulate::TruePeak;
 use crate::io::peak_list::read_peaks;
 use crate::io::set::{Split, open_set};
 use crate::net::Net;
-
-/// Found and true belong together within so many pixels.
-const RADIUS_PX: f32 = 2.0;
-/// SNR up to which a peak is doubtful: labels rule.
-const DOUBT_SNR: f32 = 6.0;
 
 #[derive(Args, Debug)]
 pub struct ScoreArguments {
@@ -119,13 +114,13 @@ fn against_set(arguments: &ScoreArguments, path: &Path) -> Result<Option<f64>, F
     for number in frames {
         let read = set.read(number)?;
         let known = truth.as_ref().and_then(|lists| lists.get(number));
-        let known = known.map(|list| list.iter().map(wanted).collect());
-        judge.frame(&net, &read.frame, &read.sheet, known, threshold)?;
+        let known = known.map(|list| list.iter().map(truth_of).collect::<Vec<_>>());
+        judge.frame(&net, &read.frame, &read.sheet, known.as_deref(), threshold)?;
         bar.inc(1);
     }
     bar.finish_and_clear();
     line(judge.json())?;
-    Ok(judge.peaks.f1())
+    Ok(judge.peaks.score().f1)
 }
 
 fn against_list(list: &Path, truth: &Path) -> Result<Option<f64>, Failure> {
@@ -138,30 +133,37 @@ fn against_list(list: &Path, truth: &Path) -> Result<Option<f64>, Failure> {
             list.display()
         )));
     }
-    let mut score = PeakScore::default();
+    let mut tally = PeakTally::default();
     for (found, truth) in found.iter().zip(&truth_lists) {
-        let wanted: Vec<Wanted> = truth.iter().map(wanted).collect();
-        score.add(&wanted, found, RADIUS_PX, |_| false);
+        let truth: Vec<Truth> = truth.iter().map(truth_of).collect();
+        tally.add(&truth, &positions(found));
     }
-    line(json!({ "peaks": peak_json(&score), "frames": found.len() }))?;
-    Ok(score.f1())
+    line(json!({ "peaks": peak_json(&tally), "frames": found.len() }))?;
+    Ok(tally.score().f1)
 }
 
 /// A peak of a list that is taken for true; one without an SNR (0) is taken at its word.
-fn wanted(peak: &Peak) -> Wanted {
-    Wanted {
+fn truth_of(peak: &Peak) -> Truth {
+    Truth {
         x: peak.x,
         y: peak.y,
-        doubtful: peak.snr > 0.0 && peak.snr <= DOUBT_SNR,
+        snr: if peak.snr > 0.0 {
+            peak.snr
+        } else {
+            f32::INFINITY
+        },
     }
+}
+
+fn positions(peaks: &[Peak]) -> Vec<[f32; 2]> {
+    peaks.iter().map(|peak| [peak.x, peak.y]).collect()
 }
 
 /// Adds up what a net says of labelled frames.
 #[derive(Debug, Default)]
 pub struct Judge {
-    /// True class, found class: pixels.
-    pixels: [[u64; 3]; 3],
-    peaks: PeakScore,
+    pixels: Confusion,
+    peaks: PeakTally,
     pub frames: usize,
     took: Duration,
 }
@@ -175,17 +177,13 @@ impl Judge {
         sheet: &Sheet,
         known: Option<&[TruePeak]>,
     ) -> Result<(), Failure> {
-        let known = known.map(|peaks| {
-            peaks
-                .iter()
-                .map(|peak| Wanted {
-                    x: peak.x,
-                    y: peak.y,
-                    doubtful: peak.snr <= DOUBT_SNR,
-                })
-                .collect()
-        });
-        self.frame(net, frame, sheet, known, None)
+        let truth = |peak: &TruePeak| Truth {
+            x: peak.x,
+            y: peak.y,
+            snr: peak.snr,
+        };
+        let known = known.map(|peaks| peaks.iter().map(truth).collect::<Vec<_>>());
+        self.frame(net, frame, sheet, known.as_deref(), None)
     }
 
     fn frame(
@@ -193,7 +191,7 @@ impl Judge {
         net: &Net,
         frame: &Frame,
         sheet: &Sheet,
-        known: Option<Vec<Wanted>>,
+        known: Option<&[Truth]>,
         threshold: Option<f32>,
     ) -> Result<(), Failure> {
         let start = Instant::now();
@@ -201,73 +199,40 @@ impl Judge {
         self.took += start.elapsed();
         self.frames += 1;
         for prediction in &predictions {
-            self.count(frame, sheet, &prediction.classes);
-            let found = peaks::measure_peaks(frame, &prediction.classes);
-            let wanted = known.clone().unwrap_or_else(|| {
-                let labelled = peaks::measure_peaks(frame, sheet);
-                labelled
-                    .iter()
-                    .map(|peak| Wanted {
-                        x: peak.x,
-                        y: peak.y,
-                        doubtful: false,
-                    })
-                    .collect()
+            self.pixels.add(sheet, &prediction.classes, &frame.bad);
+            let mut found = positions(&peaks::measure_peaks(frame, &prediction.classes));
+            let Some(known) = known else {
+                self.peaks.add_labelled(frame, sheet, &found);
+                continue;
+            };
+            // On a pixel of class ignore nothing is wrong.
+            let places: Vec<[f32; 2]> = known.iter().map(|peak| [peak.x, peak.y]).collect();
+            let partners: Vec<usize> = score::matches(&places, &found)
+                .iter()
+                .map(|pair| pair.1)
+                .collect();
+            let mut index = 0..;
+            found.retain(|[x, y]| {
+                let class = sheet.get(x.max(0.0) as usize, y.max(0.0) as usize);
+                let has_partner = index.next().is_some_and(|index| partners.contains(&index));
+                has_partner || class != Some(&Class::Ignore.code())
             });
-            self.peaks.add(&wanted, &found, RADIUS_PX, |peak| {
-                let class = sheet.get(peak.x as usize, peak.y as usize);
-                class == Some(&Class::Ignore.code())
-            });
+            self.peaks.add(known, &found);
         }
         Ok(())
-    }
-
-    fn count(&mut self, frame: &Frame, truth: &Sheet, found: &Sheet) {
-        let classes = truth.cells().iter().zip(found.cells());
-        for (bits, (truth, found)) in frame.bad.cells().iter().zip(classes) {
-            if bits & bad::NOT_VALID == 0
-                && let Some(row) = self.pixels.get_mut(usize::from(*truth))
-                && let Some(count) = row.get_mut(usize::from(*found))
-            {
-                *count += 1;
-            }
-        }
-    }
-
-    /// Precision, recall, F1 and intersection over union of a class; `None` where there is nothing to divide by.
-    fn class(&self, class: Class) -> [Option<f64>; 4] {
-        let at = usize::from(class.code());
-        let of = |truth: usize, found: usize| {
-            self.pixels
-                .get(truth)
-                .and_then(|row| row.get(found))
-                .copied()
-                .unwrap_or(0) as f64
-        };
-        let hit = of(at, at);
-        let extra: f64 = (0..3)
-            .filter(|truth| *truth != at)
-            .map(|truth| of(truth, at))
-            .sum();
-        let missed: f64 = (0..3)
-            .filter(|found| *found != at)
-            .map(|found| of(at, found))
-            .sum();
-        let part = |a: f64, b: f64| (b > 0.0).then(|| a / b);
-        [
-            part(hit, hit + extra),
-            part(hit, hit + missed),
-            part(2.0 * hit, 2.0 * hit + extra + missed),
-            part(hit, hit + extra + missed),
-        ]
     }
 
     /// The scores under the names that scripts rely on.
     pub fn json(&self) -> Value {
         let mut classes = serde_json::Map::new();
         for class in [Class::Background, Class::Peak, Class::Artifact] {
-            let [precision, recall, f1, iou] = self.class(class).map(short);
-            let scores = json!({ "precision": precision, "recall": recall, "f1": f1, "iou": iou });
+            let score = self.pixels.score(class);
+            let scores = json!({
+                "precision": short(score.precision),
+                "recall": short(score.recall),
+                "f1": short(score.f1),
+                "iou": short(score.iou),
+            });
             classes.insert(class.name().to_owned(), scores);
         }
         let ms = self.took.as_secs_f64() * 1e3 / self.frames.max(1) as f64;
@@ -281,16 +246,15 @@ impl Judge {
 
     /// The figures of a card.
     pub fn named(&self) -> Vec<(&'static str, f64)> {
-        let [_, _, pixel_f1, _] = self.class(Class::Peak);
-        let [_, _, _, artifact_iou] = self.class(Class::Artifact);
+        let peaks = self.peaks.score();
         [
             ("held_out_frames", Some(self.frames as f64)),
-            ("peak_f1", self.peaks.f1()),
-            ("peak_precision", self.peaks.precision()),
-            ("peak_recall", self.peaks.recall()),
-            ("peak_centroid_error_px", self.peaks.centroid_error_px()),
-            ("held_out_peak_pixel_f1", pixel_f1),
-            ("artifact_iou", artifact_iou),
+            ("peak_f1", peaks.f1),
+            ("peak_precision", peaks.precision),
+            ("peak_recall", peaks.recall),
+            ("peak_centroid_error_px", peaks.centroid_error_px),
+            ("held_out_peak_pixel_f1", self.pixels.score(Class::Peak).f1),
+            ("artifact_iou", self.pixels.score(Class::Artifact).iou),
         ]
         .into_iter()
         .filter_map(|(name, value)| Some((name, value?)))
@@ -298,15 +262,16 @@ impl Judge {
     }
 }
 
-fn peak_json(score: &PeakScore) -> Value {
+fn peak_json(tally: &PeakTally) -> Value {
+    let score = tally.score();
     json!({
-        "precision": short(score.precision()),
-        "recall": short(score.recall()),
-        "f1": short(score.f1()),
-        "centroid_error_px": short(score.centroid_error_px()),
+        "precision": short(score.precision),
+        "recall": short(score.recall),
+        "f1": short(score.f1),
+        "centroid_error_px": short(score.centroid_error_px),
         "n_true": score.n_true,
         "n_found": score.n_found,
-        "chance": short(score.chance()),
+        "chance": short(score.chance),
     })
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::h5::write::{Creation, Writer};
+use super::h5::{Creation, Writer};
 use super::project::{LabelledFrame, Project, RunKey, StoredRun};
 use super::set::{self, SetFrame, SetHeader};
 use super::{Error, OpenOptions, Run, open_run};
@@ -41,14 +41,14 @@ pub fn export(
     force: bool,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Exported, Error> {
-    let frames = project.labelled_frames(which).map_err(|e| said(&e, out))?;
+    let frames = project.labelled_frames(which).map_err(Error::from)?;
     if frames.is_empty() {
         return Err(Error::new(
             "the project has no such frames yet; confirm some, or export with --which labelled",
             project.path(),
         ));
     }
-    let runs = project.runs().map_err(|e| said(&e, out))?;
+    let runs = project.runs().map_err(Error::from)?;
     let mut labels = Labels {
         project,
         runs: runs.into_iter().map(|run| (run.key, run)).collect(),
@@ -66,18 +66,12 @@ pub fn export(
     }
 }
 
-/// An error of the project as one of `io`.
-fn said(error: &super::project::Error, path: &Path) -> Error {
-    Error::new(error.to_string(), path)
-}
-
 impl Labels<'_> {
     fn sheet(&mut self, index: usize) -> Result<Sheet, Error> {
         let at = self.frames[index];
-        let path = self.project.path().to_owned();
         self.project
             .load_sheet(at.run, at.frame)
-            .map_err(|e| said(&e, &path))
+            .map_err(Error::from)
     }
 
     /// The one size of all frames.

@@ -63,7 +63,7 @@ fn options_for(labels: &Path, extension: &str) -> Result<OpenOptions, Error> {
     if extension == "npy" {
         return Ok(OpenOptions::default());
     }
-    let facts = h5::walk::walk(labels)?;
+    let facts = h5::walk(labels)?;
     let known = ["/labels", export::SEGMASK, "/entry_1/result_1/classes"];
     let dataset = known.iter().find(|path| facts.sets.contains_key(**path));
     match dataset {

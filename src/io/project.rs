@@ -84,6 +84,32 @@ impl Error {
             path: path.to_owned(),
         }
     }
+
+    /// The project that it is about.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Held { path, .. }
+            | Self::Lost { path, .. }
+            | Self::ReadOnly { path }
+            | Self::NotAProject { path }
+            | Self::TooNew { path, .. }
+            | Self::Damaged { path, .. }
+            | Self::Diverged { path, .. }
+            | Self::Unfit { path, .. }
+            | Self::NoRun { path }
+            | Self::Closed { path }
+            | Self::Database { path, .. }
+            | Self::File { path, .. } => path,
+        }
+    }
+}
+
+impl From<Error> for super::Error {
+    fn from(error: Error) -> Self {
+        let (sentence, path) = (error.to_string(), error.path());
+        let end = format!(": {}", path.display());
+        Self::new(sentence.strip_suffix(&end).unwrap_or(&sentence), path)
+    }
 }
 
 fn cure(error: &rusqlite::Error) -> &'static str {

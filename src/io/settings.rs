@@ -1,9 +1,10 @@
 //! The user's settings: recent runs, theme, key map. One file in the configuration folder, written whole or not at all.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+
+use crate::fs;
 
 const VERSION: u32 = 1;
 const FILE: &str = "settings.toml";
@@ -16,10 +17,12 @@ pub enum Error {
     #[error("there is no configuration folder for this user; set PEAKNET_CONFIG to a folder")]
     NoFolder,
     #[error("the settings could not be written ({source}); free space or set PEAKNET_CONFIG to another folder: {}", path.display())]
-    Write {
+    Folder {
         source: std::io::Error,
         path: PathBuf,
     },
+    #[error("the settings were not kept: {0}")]
+    Write(#[from] fs::Error),
     #[error(
         "the settings could not be put into words ({0}); this is a mistake of the program, please report it"
     )]
@@ -151,19 +154,12 @@ pub fn load_from(path: &Path) -> (Settings, Option<String>) {
 /// As [`store`], to a file of that name; its folder is made.
 pub fn store_to(settings: &Settings, path: &Path) -> Result<(), Error> {
     let text = toml::to_string_pretty(settings)?;
-    let write = || {
-        let folder = path.parent().unwrap_or(Path::new("."));
-        std::fs::create_dir_all(folder)?;
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(text.as_bytes())?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)?;
-        Ok(())
-    };
-    write().map_err(|source| Error::Write {
+    let unwritten = |source| Error::Folder {
         source,
         path: path.to_owned(),
-    })
+    };
+    std::fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).map_err(unwritten)?;
+    Ok(fs::write_whole(path, text.as_bytes(), true)?)
 }
 
 #[cfg(test)]

@@ -137,7 +137,7 @@ fn open(shared: &Shared, serial: u64, request: &RunRequest) {
 
 fn remember(shared: &Shared, request: &RunRequest) {
     let (mut settings, _) = io::settings::load();
-    for path in request.paths.first() {
+    if let Some(path) = request.paths.first() {
         settings.remember_run(path, request.project.as_deref());
     }
     if let Err(error) = io::settings::store(&settings) {
@@ -161,19 +161,18 @@ fn calibrate(
     classes: Option<&Sheet>,
 ) -> Result<Calibration, String> {
     let geometry = &info.geometry;
-    let Some([center_x, center_y]) = geometry.beam_center_px else {
-        return Err("The rings need a beam centre; give --beam-center-px X,Y.".to_owned());
-    };
+    let map = radial::axis_map(geometry, radial::Axis::RadiusPx, frame.width(), frame.height())
+        .ok_or_else(|| "The rings need distance, pixel size and beam centre; give them with --geometry or as options.".to_owned())?;
     let artifact = classes.map(|sheet| sheet.map(|class| *class == Class::Artifact.code()));
-    let points =
-        |profile: &radial::Profile| profile.points().map(|(r, v)| [r, v]).collect::<Vec<_>>();
-    let whole = radial::profile(frame, [center_x, center_y], None);
-    let without = radial::profile(frame, [center_x, center_y], artifact.as_ref());
+    let points = |profile: &radial::Profile| {
+        let points = profile.points().filter(|(_, mean)| mean.is_finite());
+        points.map(|(radius, mean)| [radius, mean]).collect::<Vec<_>>()
+    };
     Ok(Calibration {
         calibrant: Some(calibrant),
         rings: calibrant::ring_table(frame, geometry, calibrant, classes),
-        profile: points(&whole),
-        profile_without_artifact: points(&without),
+        profile: points(&radial::profile_on(frame, &map, 1.0, None)),
+        profile_without_artifact: points(&radial::profile_on(frame, &map, 1.0, artifact.as_ref())),
     })
 }
 
