@@ -2,27 +2,20 @@
 
 use candle_core::{Result, Tensor};
 
-use super::graph::{Builder, Graph, Kind};
-use super::resample::max_pool;
+use super::conv::Kind;
+use super::graph::{Builder, Graph};
 
 /// Declares a residual double convolution.
 pub fn declare_block(b: &mut Builder, name: &str, inputs: usize, outputs: usize) -> Result<()> {
     for (part, kind, from) in [
-        ("1", Kind::Three, inputs),
-        ("2", Kind::Three, outputs),
-        ("_skip", Kind::One, inputs),
+        ("1", Kind::Same3, inputs),
+        ("2", Kind::Same3, outputs),
+        ("_skip", Kind::Point, inputs),
     ] {
         b.conv(&format!("{name}.conv{part}"), kind, from, outputs)?;
         b.norm(&format!("{name}.norm{part}"), outputs)?;
     }
     Ok(())
-}
-
-/// Twice convolution, norm, ReLU; beside it a 1x1 convolution and norm of the input; added, no activation after.
-pub fn block(g: &Graph, name: &str, x: &Tensor) -> Result<Tensor> {
-    let y = g.conv_norm(x, &format!("{name}.conv1"), Kind::Three, true)?;
-    let y = g.conv_norm(&y, &format!("{name}.conv2"), Kind::Three, true)?;
-    y + g.conv_norm(x, &format!("{name}.conv_skip"), Kind::One, false)?
 }
 
 pub fn declare(b: &mut Builder, channels: &[usize]) -> Result<()> {
@@ -38,9 +31,9 @@ pub fn declare(b: &mut Builder, channels: &[usize]) -> Result<()> {
 pub fn forward(g: &Graph, x: &Tensor, levels: usize) -> Result<Vec<Tensor>> {
     let mut maps: Vec<Tensor> = Vec::with_capacity(levels);
     for level in 0..levels {
-        let pooled = maps.last().map(max_pool).transpose()?;
+        let pooled = maps.last().map(|map| g.max_pool(map)).transpose()?;
         let x = pooled.as_ref().unwrap_or(x);
-        maps.push(block(g, &format!("backbone.level{level}"), x)?);
+        maps.push(g.double_convolution(&format!("backbone.level{level}"), x, None)?);
     }
     Ok(maps)
 }

@@ -12,38 +12,20 @@ use rand::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
 use rand_pcg::Pcg64Mcg;
 
-use super::ops::{self, Moments};
-use super::resample;
-
-pub const EPSILON: f64 = 1e-5;
-
-/// The shape of a convolution of the net.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// 3x3, padding 1.
-    Three,
-    /// 1x1.
-    One,
-    /// 2x2, stride 2: halves the image.
-    Down,
-    /// 2x2 transposed, stride 2: doubles the image.
-    Up,
-}
-
-impl Kind {
-    /// Shape of the weight in a checkpoint, as PyTorch's `Conv2d` and `ConvTranspose2d` have it.
-    const fn shape(self, inputs: usize, outputs: usize) -> [usize; 4] {
-        match self {
-            Self::Three => [outputs, inputs, 3, 3],
-            Self::One => [outputs, inputs, 1, 1],
-            Self::Down => [outputs, inputs, 2, 2],
-            Self::Up => [inputs, outputs, 2, 2],
-        }
-    }
-}
+use super::conv::Kind;
+use super::fused::{self, Seen};
+use super::norm::{BatchStatistics, EPSILON};
+use super::ops;
 
 /// Running moments of the norms, by name of the norm.
 pub type Running = BTreeMap<String, Moments>;
+
+/// Running mean and variance of a norm, as prediction uses them.
+#[derive(Clone, Debug, Default)]
+pub struct Moments {
+    pub mean: Vec<f64>,
+    pub variance: Vec<f64>,
+}
 
 /// Trainable tensors by name, and the running moments of the norms.
 pub struct Parameters {
@@ -85,9 +67,9 @@ impl Builder {
     pub fn conv(&mut self, name: &str, kind: Kind, inputs: usize, outputs: usize) -> Result<()> {
         let shape = kind.shape(inputs, outputs);
         let fan = match kind {
-            Kind::Three => inputs * 9,
-            Kind::Down => inputs * 4,
-            Kind::One | Kind::Up => inputs,
+            Kind::Same3 => inputs * 9,
+            Kind::Down2 => inputs * 4,
+            Kind::Point | Kind::Up2 => inputs,
         };
         let deviation = (2.0 / fan as f64).sqrt();
         let count = shape.iter().product::<usize>();
@@ -110,7 +92,6 @@ impl Builder {
             Moments {
                 mean: vec![0.0; channels],
                 variance: vec![1.0; channels],
-                count: 0,
             },
         );
         Ok(())
@@ -121,8 +102,11 @@ impl Builder {
     }
 }
 
+/// Batch statistics of each norm since the graph was made.
+type Recorder = Mutex<BTreeMap<String, BatchStatistics>>;
+
 enum Mode {
-    Training(Mutex<Running>),
+    Training(Recorder),
     Folded,
 }
 
@@ -130,6 +114,7 @@ enum Mode {
 pub struct Graph {
     tensors: BTreeMap<String, Tensor>,
     mode: Mode,
+    fused: bool,
 }
 
 impl Graph {
@@ -142,7 +127,17 @@ impl Graph {
             .collect();
         Self {
             tensors,
-            mode: Mode::Training(Mutex::new(Running::new())),
+            mode: Mode::Training(Recorder::default()),
+            fused: true,
+        }
+    }
+
+    /// The same by candle's own operations even on the CPU: slow, the reference of the tests.
+    #[must_use]
+    pub fn composed(self) -> Self {
+        Self {
+            fused: false,
+            ..self
         }
     }
 
@@ -184,6 +179,7 @@ impl Graph {
         Ok(Self {
             tensors,
             mode: Mode::Folded,
+            fused: true,
         })
     }
 
@@ -194,45 +190,125 @@ impl Graph {
         }
     }
 
+    /// Whether the fused operations can run here.
+    fn fuses(&self, x: &Tensor) -> bool {
+        self.fused && x.device().is_cpu()
+    }
+
     /// A convolution without norm.
-    pub fn conv(&self, x: &Tensor, name: &str, kind: Kind, relu: bool) -> Result<Tensor> {
-        let weight = self.tensor(&format!("{name}.weight"))?;
-        let bias = self.tensor(&format!("{name}.bias"))?;
-        match kind {
-            Kind::Three => ops::conv3(x, weight, bias, relu),
-            Kind::One => product(x, weight, bias, relu),
-            Kind::Down => product(&resample::cells_to_channels(x)?, weight, bias, relu),
-            Kind::Up => {
-                let (inputs, outputs, _, _) = weight.dims4()?;
-                let turned = weight
-                    .reshape((inputs, outputs * 4))?
-                    .t()?
-                    .contiguous()?
-                    .reshape((outputs * 4, inputs, 1, 1))?;
-                let spread = bias
-                    .reshape((outputs, 1))?
-                    .broadcast_as((outputs, 4))?
-                    .reshape(outputs * 4)?;
-                resample::channels_to_cells(&product(x, &turned, &spread, relu)?)
+    pub fn conv(&self, x: &Tensor, name: &str, kind: Kind) -> Result<Tensor> {
+        let (weight, bias) = self.weight_and_bias(name)?;
+        if self.fuses(x) {
+            fused::convolution::convolution(kind, x, weight, bias)
+        } else {
+            ops::convolution(kind, x, weight, bias)
+        }
+    }
+
+    fn weight_and_bias(&self, name: &str) -> Result<(&Tensor, &Tensor)> {
+        Ok((
+            self.tensor(&format!("{name}.weight"))?,
+            self.tensor(&format!("{name}.bias"))?,
+        ))
+    }
+
+    /// Convolution `NAME.convPART` and norm `NAME.normPART`.
+    fn conv_norm(&self, x: &Tensor, name: &str, part: &str, kind: Kind) -> Result<Tensor> {
+        let y = self.conv(x, &format!("{name}.conv{part}"), kind)?;
+        let Mode::Training(recorder) = &self.mode else {
+            return Ok(y);
+        };
+        let norm = format!("{name}.norm{part}");
+        let (gamma, beta) = self.weight_and_bias(&norm)?;
+        let (y, seen) = ops::batch_norm(&y, gamma, beta, EPSILON)?;
+        record(recorder, [(norm, seen)]);
+        Ok(y)
+    }
+
+    /// All parameters of convolutions with norms, one after another, for a fused operation.
+    fn flat(&self, name: &str, parts: [&str; 3]) -> Result<Tensor> {
+        let mut flat = Vec::new();
+        for part in parts {
+            let (weight, bias) = self.weight_and_bias(&format!("{name}.conv{part}"))?;
+            let (gamma, beta) = self.weight_and_bias(&format!("{name}.norm{part}"))?;
+            flat.extend([
+                weight.flatten_all()?,
+                bias.clone(),
+                gamma.clone(),
+                beta.clone(),
+            ]);
+        }
+        Tensor::cat(&flat, 0)
+    }
+
+    /// Twice 3x3 convolution, norm, ReLU; beside it 1x1 convolution and norm of the input; added, no activation after.
+    ///
+    /// The input is one tensor, or two whose channels follow each other.
+    pub fn double_convolution(
+        &self,
+        name: &str,
+        x: &Tensor,
+        other: Option<&Tensor>,
+    ) -> Result<Tensor> {
+        const PARTS: [&str; 3] = ["1", "2", "_skip"];
+        match &self.mode {
+            Mode::Training(recorder) if self.fuses(x) => {
+                let seen = Seen::default();
+                let outputs = self.tensor(&format!("{name}.conv1.bias"))?.elem_count();
+                let flat = self.flat(name, PARTS)?;
+                let y = fused::double::double_convolution(x, other, &flat, outputs, &seen)?;
+                record(recorder, named(name, PARTS, &seen));
+                Ok(y)
+            }
+            Mode::Folded if self.fuses(x) => {
+                let of = |part: &str| self.weight_and_bias(&format!("{name}.conv{part}"));
+                let convolutions = [of(PARTS[0])?, of(PARTS[1])?, of(PARTS[2])?];
+                fused::double::folded_double_convolution(x, other, convolutions)
+            }
+            _ => {
+                let joined = other.map(|other| Tensor::cat(&[x, other], 1)).transpose()?;
+                let x = joined.as_ref().unwrap_or(x);
+                let y = self.conv_norm(x, name, PARTS[0], Kind::Same3)?.relu()?;
+                let y = self.conv_norm(&y, name, PARTS[1], Kind::Same3)?.relu()?;
+                y + self.conv_norm(x, name, PARTS[2], Kind::Point)?
             }
         }
     }
 
-    /// Convolution `NAMEconvSUFFIX`, norm `NAMEnormSUFFIX`, ReLU where asked; `name` is that of the convolution.
-    pub fn conv_norm(&self, x: &Tensor, name: &str, kind: Kind, relu: bool) -> Result<Tensor> {
-        let Mode::Training(recorder) = &self.mode else {
-            return self.conv(x, name, kind, relu);
-        };
-        let x = self.conv(x, name, kind, false)?;
-        let norm = name.replace("conv", "norm");
-        let gamma = self.tensor(&format!("{norm}.weight"))?;
-        let beta = self.tensor(&format!("{norm}.bias"))?;
-        let (y, moments) = ops::batch_norm(&x, gamma, beta, EPSILON, relu)?;
-        recorder
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(norm, moments);
-        Ok(y)
+    /// The skip map, weighted by where the coarser map (of half its size) says that it matters.
+    pub fn attention_gate(&self, name: &str, skip: &Tensor, coarse: &Tensor) -> Result<Tensor> {
+        const PARTS: [&str; 3] = ["_map", "_signal", "_weight"];
+        match &self.mode {
+            Mode::Training(recorder) if self.fuses(skip) => {
+                let seen = Seen::default();
+                let flat = self.flat(name, PARTS)?;
+                let y = fused::gate::attention_gate(skip, coarse, &flat, &seen)?;
+                record(recorder, named(name, PARTS, &seen));
+                Ok(y)
+            }
+            Mode::Folded if self.fuses(skip) => {
+                let of = |part: &str| self.weight_and_bias(&format!("{name}.conv{part}"));
+                let convolutions = [of(PARTS[0])?, of(PARTS[1])?, of(PARTS[2])?];
+                fused::gate::folded_attention_gate(skip, coarse, convolutions)
+            }
+            _ => {
+                let map = self.conv_norm(skip, name, PARTS[0], Kind::Down2)?;
+                let signal = self.conv_norm(coarse, name, PARTS[1], Kind::Point)?;
+                let weight =
+                    self.conv_norm(&(map + signal)?.relu()?, name, PARTS[2], Kind::Point)?;
+                let weight = (weight.neg()?.exp()? + 1.0)?.recip()?;
+                skip.broadcast_mul(&ops::double(&weight)?)
+            }
+        }
+    }
+
+    /// 2x2 maximum, stride 2.
+    pub fn max_pool(&self, x: &Tensor) -> Result<Tensor> {
+        if self.fuses(x) {
+            fused::pool::max_pool(x)
+        } else {
+            ops::max_pool(x)
+        }
     }
 
     /// Moves the running moments towards those of the batches seen since (PyTorch's momentum, unbiased variance).
@@ -245,30 +321,30 @@ impl Graph {
             let Some(kept) = running.get_mut(name) else {
                 continue;
             };
-            let count = batch.count as f64;
-            let unbiased = count / (count - 1.0).max(1.0);
+            let unbiased = batch.count / (batch.count - 1.0).max(1.0);
             for (kept, seen) in kept.mean.iter_mut().zip(&batch.mean) {
                 *kept += momentum * (seen - *kept);
             }
             for (kept, seen) in kept.variance.iter_mut().zip(&batch.variance) {
                 *kept += momentum * (seen * unbiased - *kept);
             }
-            kept.count += 1;
         }
     }
 }
 
-/// A 1x1 convolution as a matrix product over channels; the weight is (O, I, 1, 1) or folds to (O, I).
-fn product(x: &Tensor, weight: &Tensor, bias: &Tensor, relu: bool) -> Result<Tensor> {
-    let (batch, inputs, height, width) = x.dims4()?;
-    let outputs = weight.dim(0)?;
-    let weight = weight.reshape((1, outputs, inputs))?;
-    let weight = weight.broadcast_as((batch, outputs, inputs))?;
-    let x = x.reshape((batch, inputs, height * width))?;
-    let y = weight
-        .contiguous()?
-        .matmul(&x)?
-        .broadcast_add(&bias.reshape((1, outputs, 1))?)?;
-    let y = if relu { y.relu()? } else { y };
-    y.reshape((batch, outputs, height, width))
+fn record(recorder: &Recorder, seen: impl IntoIterator<Item = (String, BatchStatistics)>) {
+    recorder
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .extend(seen);
+}
+
+/// What a fused operation saw, by the names of its norms.
+fn named(name: &str, parts: [&str; 3], seen: &Seen) -> Vec<(String, BatchStatistics)> {
+    let seen = std::mem::take(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner));
+    parts
+        .iter()
+        .map(|part| format!("{name}.norm{part}"))
+        .zip(seen)
+        .collect()
 }

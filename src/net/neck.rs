@@ -2,20 +2,25 @@
 
 use candle_core::{Result, Tensor, bail};
 
-use super::backbone::{block, declare_block};
-use super::graph::{Builder, Graph, Kind};
-use super::resample::{double, gate};
+use super::backbone::declare_block;
+use super::conv::Kind;
+use super::graph::{Builder, Graph};
 
 pub fn declare(b: &mut Builder, channels: &[usize]) -> Result<()> {
     for (level, pair) in channels.windows(2).enumerate().rev() {
         let (fine, coarse) = (pair[0], pair[1]);
         let name = format!("neck.level{level}");
-        b.conv(&format!("{name}.up"), Kind::Up, coarse, fine)?;
-        b.conv(&format!("{name}.gate.conv_map"), Kind::Down, fine, fine)?;
+        b.conv(&format!("{name}.up"), Kind::Up2, coarse, fine)?;
+        b.conv(&format!("{name}.gate.conv_map"), Kind::Down2, fine, fine)?;
         b.norm(&format!("{name}.gate.norm_map"), fine)?;
-        b.conv(&format!("{name}.gate.conv_signal"), Kind::One, coarse, fine)?;
+        b.conv(
+            &format!("{name}.gate.conv_signal"),
+            Kind::Point,
+            coarse,
+            fine,
+        )?;
         b.norm(&format!("{name}.gate.norm_signal"), fine)?;
-        b.conv(&format!("{name}.gate.conv_weight"), Kind::One, fine, 1)?;
+        b.conv(&format!("{name}.gate.conv_weight"), Kind::Point, fine, 1)?;
         b.norm(&format!("{name}.gate.norm_weight"), 1)?;
         declare_block(b, &name, 2 * fine, fine)?;
     }
@@ -30,22 +35,9 @@ pub fn forward(g: &Graph, maps: &[Tensor]) -> Result<Tensor> {
     let mut coarse = deepest.clone();
     for (level, skip) in skips.iter().enumerate().rev() {
         let name = format!("neck.level{level}");
-        let up = g.conv(&coarse, &format!("{name}.up"), Kind::Up, false)?;
-        let map = g.conv_norm(skip, &format!("{name}.gate.conv_map"), Kind::Down, false)?;
-        let signal = g.conv_norm(
-            &coarse,
-            &format!("{name}.gate.conv_signal"),
-            Kind::One,
-            false,
-        )?;
-        let weight = g.conv_norm(
-            &(map + signal)?.relu()?,
-            &format!("{name}.gate.conv_weight"),
-            Kind::One,
-            false,
-        )?;
-        let gated = gate(skip, &double(&candle_nn::ops::sigmoid(&weight)?)?)?;
-        coarse = block(g, &name, &Tensor::cat(&[&gated, &up], 1)?)?;
+        let up = g.conv(&coarse, &format!("{name}.up"), Kind::Up2)?;
+        let gated = g.attention_gate(&format!("{name}.gate"), skip, &coarse)?;
+        coarse = g.double_convolution(&name, &gated, Some(&up))?;
     }
     Ok(coarse)
 }
