@@ -62,7 +62,7 @@ fn artifacts(text: &str) -> Result<Artifacts, String> {
 
 pub fn run(arguments: &SimulateArguments) -> Outcome {
     let mut recipe = named(&arguments.detector)?;
-    recipe.artifacts = arguments.artifacts.clone();
+    recipe.artifacts = arguments.artifacts;
     recipe.calibrant = arguments.calibrant;
     recipe.hit_rate = arguments.hit_rate.unwrap_or(recipe.hit_rate);
     recipe.distance_m = arguments.distance_m.unwrap_or(recipe.distance_m);
