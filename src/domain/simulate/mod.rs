@@ -170,7 +170,9 @@ fn double_borders(detector: &Detector, light: &mut Grid<f32>) {
     };
     // Of a window the corner says which part of the module it is.
     let (left, top) = (tile.corner[0] as usize, tile.corner[1] as usize);
-    let border = |at: usize, chip: usize| at > 0 && (at.is_multiple_of(chip) || (at + 1).is_multiple_of(chip));
+    let border = |at: usize, chip: usize| {
+        at > 0 && (at.is_multiple_of(chip) || (at + 1).is_multiple_of(chip))
+    };
     for y in tile.rect.y0..tile.rect.y1 {
         let tall = if border(y - tile.rect.y0 + top, chip_h) {
             2.0
