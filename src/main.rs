@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use peaknet_studio::app::screenshot::{self, Picture};
+use peaknet_studio::app::screenshot::{Picture, render};
 use peaknet_studio::app::{self, Start};
 use peaknet_studio::cli::view::{DemoArguments, Theme, ToneName, ViewArguments};
 use peaknet_studio::cli::{self, Command, Failure, Outcome};
@@ -39,6 +39,7 @@ fn main() -> ExitCode {
 }
 
 fn view(arguments: &ViewArguments) -> Outcome {
+    arguments.check()?;
     let open = &arguments.open;
     let request = (!arguments.paths.is_empty()).then(|| RunRequest {
         paths: arguments.paths.clone(),
@@ -82,12 +83,6 @@ fn show(start: Start, screenshot: Option<&Path>, size: Option<[u32; 2]>, force: 
     let Some(out) = screenshot else {
         return app::run_window(start).map_err(Failure::could_not);
     };
-    if out.exists() && !force {
-        return Err(Failure::could_not(format!(
-            "the file exists; give --force to replace it: {}",
-            out.display()
-        )));
-    }
     let [width, height] = size.unwrap_or([1600, 1000]);
     let picture = Picture {
         width,
@@ -95,7 +90,7 @@ fn show(start: Start, screenshot: Option<&Path>, size: Option<[u32; 2]>, force: 
         is_forced: force,
         patience: Duration::from_secs(120),
     };
-    screenshot::render(start, picture, out).map_err(Failure::could_not)
+    render(start, picture, out).map_err(Failure::could_not)
 }
 
 fn demo(arguments: &DemoArguments) -> Outcome {

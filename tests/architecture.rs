@@ -97,7 +97,6 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
         "",
         &[
             "pub use crate",
-            "pub use super",
             "todo!",
             "unimplemented!",
             "lazy_static",

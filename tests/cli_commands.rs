@@ -44,7 +44,9 @@ fn bad_input_is_one_sentence_and_exit_code_2() {
     at("list.lst", b"nowhere.cxi //0\n");
     std::fs::create_dir(folder.path().join("bare")).unwrap();
     for arguments in [
-        &["info", "absent.h5"][..],
+        &["infoo", "absent.h5"][..],
+        &["info", "absent.h5"],
+        &["view", "words.h5", "--screenshot", "w.png"],
         &["info", "empty.h5"],
         &["info", "words.h5"],
         &["info", "truncated.h5"],
@@ -153,7 +155,9 @@ fn the_whole_loop_runs_headless() {
         "--frames",
         "6",
         "--size",
-        "128x96",
+        "192x128",
+        "--detector",
+        "jungfrau",
         "--seed",
         "3",
         "--hit-rate",
@@ -164,7 +168,7 @@ fn the_whole_loop_runs_headless() {
     let info = &json(&run(&["info", "run.cxi", "--json"]))[0];
     assert_eq!(
         (&info["frames"], &info["width"], &info["height"]),
-        (&6.into(), &128.into(), &96.into())
+        (&6.into(), &192.into(), &128.into())
     );
     assert!(info["wavelength_angstrom"].is_f64() && info["beam_center_px"].is_array());
     run(&["check", "run.cxi"]);
@@ -198,7 +202,11 @@ fn the_whole_loop_runs_headless() {
     ]))[0];
     assert_eq!(exported["frames"], 6);
 
-    std::fs::write(folder.join("tiny.toml"), "base_channels = 4\nstages = 2\n").unwrap();
+    std::fs::write(
+        folder.join("tiny.toml"),
+        "channels = [4, 8]\npatch = 64\nsteps_per_epoch = 5\n",
+    )
+    .unwrap();
     let lines = run(&[
         "train",
         "--set",
@@ -230,8 +238,19 @@ fn the_whole_loop_runs_headless() {
         folder.join("net/card.toml").exists() && folder.join("net/weights.safetensors").exists()
     );
     run(&[
-        "train", "--from", "net", "--set", "set.h5", "--out", "net2", "--epochs", "1", "--device",
+        "train",
+        "--from",
+        "net",
+        "--set",
+        "set.h5",
+        "--out",
+        "net2",
+        "--epochs",
+        "1",
+        "--device",
         "cpu",
+        "--config",
+        "tiny.toml",
     ]);
 
     let score = &json(&run(&[
@@ -298,7 +317,7 @@ fn the_whole_loop_runs_headless() {
     ]);
     assert_eq!(
         std::fs::metadata(folder.join("m.npy")).unwrap().len(),
-        128 + 128 * 96 * 2
+        128 + 192 * 128 * 2
     );
     let ranked = json(&run(&["rank", "run.cxi", "--net", "net", "--json"]));
     assert_eq!(ranked.len(), 7);

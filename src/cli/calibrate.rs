@@ -89,6 +89,12 @@ pub fn run(arguments: &CalibrateArguments) -> Outcome {
             }
         }
     }
+    if rings.is_empty() {
+        speak(
+            "no ring can be expected without wavelength, distance, pixel size and beam centre; give \
+             --wavelength-angstrom, --distance-m, --pixel-size-m and --beam-center-px",
+        );
+    }
     let known = |value: Option<f64>| value.map(|value| rounded(value, 7));
     if arguments.json {
         let rows: Vec<Value> = rings
@@ -97,9 +103,9 @@ pub fn run(arguments: &CalibrateArguments) -> Outcome {
                 json!({
                     "order": ring.order,
                     "d_angstrom": rounded(ring.d_angstrom, 7),
-                    "expected_radius_px": known(Some(ring.expected_radius_px)),
+                    "expected_radius_px": rounded(ring.expected_radius_px, 7),
                     "found_radius_px": known(ring.found_radius_px),
-                    "visible_fraction": known(Some(ring.visible_fraction)),
+                    "visible_fraction": rounded(ring.visible_fraction, 5),
                     "artifact_fraction": known(ring.artifact_fraction),
                 })
             })

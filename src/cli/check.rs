@@ -89,8 +89,9 @@ fn implausible(info: &RunInfo) -> Vec<String> {
         "--pixel-size-m",
     );
     if let Some([x, y]) = geometry.beam_center_px {
-        let (width, height) = (info.width as f64, info.height as f64);
-        if !(-width..2.0 * width).contains(&x) || !(-height..2.0 * height).contains(&y) {
+        // Modules may lie far from the beam, but not ten of their own lengths.
+        let far = 10.0 * info.width.max(info.height) as f64;
+        if x.abs().max(y.abs()) > far {
             problems.push(format!(
                 "a beam centre of {:.1}, {:.1} px lies far outside the frame; give --beam-center-px",
                 x - 0.5,

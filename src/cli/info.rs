@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::Outcome;
 use super::arguments::RunArguments;
-use super::output::line;
+use super::output::{line, rounded};
 use crate::domain::frame::RunInfo;
 
 #[derive(Args, Debug)]
@@ -17,15 +17,33 @@ pub struct InfoArguments {
     json: bool,
 }
 
+/// The order in which people read them.
+const ORDER: [&str; 15] = [
+    "name",
+    "format",
+    "frames",
+    "width",
+    "height",
+    "dtype",
+    "dataset",
+    "filters",
+    "detector",
+    "panels",
+    "wavelength_angstrom",
+    "distance_m",
+    "pixel_size_m",
+    "beam_center_px",
+    "notices",
+];
+
 pub fn run(arguments: &InfoArguments) -> Outcome {
     let run = arguments.run.open()?;
     if arguments.json {
         return line(facts(&run.info));
     }
-    let Value::Object(facts) = facts(&run.info) else {
-        return Ok(());
-    };
-    for (key, value) in facts {
+    let facts = facts(&run.info);
+    for key in ORDER {
+        let value = facts.get(key).cloned().unwrap_or_default();
         let text = match value {
             Value::Null => "unknown".to_owned(),
             Value::String(text) => text,
@@ -56,9 +74,12 @@ pub fn run(arguments: &InfoArguments) -> Outcome {
 /// The facts under the names that scripts rely on; what is unknown is null, positions start at 0.0.
 pub fn facts(info: &RunInfo) -> Value {
     let geometry = &info.geometry;
-    let pixel_size = geometry
-        .pixel_size_m
-        .map(|[x, y]| if x == y { json!(x) } else { json!([x, y]) });
+    // Nine digits: enough for every detector, and no 0.17199999999999998.
+    let short = |value: f64| rounded(value, 9);
+    let pixel_size = geometry.pixel_size_m.map(|size| match size.map(short) {
+        [x, y] if x == y => json!(x),
+        [x, y] => json!([x, y]),
+    });
     json!({
         "name": info.name,
         "frames": info.frames,
@@ -70,10 +91,10 @@ pub fn facts(info: &RunInfo) -> Value {
         "filters": info.filters,
         "detector": info.detector,
         "panels": geometry.panels.len().max(1),
-        "wavelength_angstrom": geometry.wavelength_angstrom,
-        "distance_m": geometry.detector_distance_m,
+        "wavelength_angstrom": geometry.wavelength_angstrom.map(short),
+        "distance_m": geometry.detector_distance_m.map(short),
         "pixel_size_m": pixel_size,
-        "beam_center_px": geometry.beam_center_px.map(|[x, y]| [x - 0.5, y - 0.5]),
+        "beam_center_px": geometry.beam_center_px.map(|center| center.map(|at| short(at - 0.5))),
         "notices": info.notices,
     })
 }

@@ -60,6 +60,7 @@ pub fn run(arguments: &TrainArguments) -> Outcome {
             arguments.out.display()
         )));
     }
+    let sets = training::open_sets(&arguments.set)?;
     let config = config(arguments)?;
     let replay = match (
         arguments.set.is_empty(),
@@ -72,7 +73,7 @@ pub fn run(arguments: &TrainArguments) -> Outcome {
         (false, None, false) => 0.0,
     };
     let source = training::Source {
-        sets: training::open_sets(&arguments.set)?,
+        sets,
         replay,
         leave_out: arguments.leave_out.clone(),
         patch: config.patch,

@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::Failure;
 use super::arguments::{NetArguments, OpenArguments, calibrant, size};
 use crate::domain::calibrant::Calibrant;
+use crate::io;
 
 #[derive(Args, Debug)]
 pub struct ViewArguments {
@@ -43,6 +45,36 @@ pub struct ViewArguments {
     /// Replace an existing screenshot
     #[arg(long)]
     pub force: bool,
+}
+
+impl ViewArguments {
+    /// What can be said before a window opens: paths that are not there, a picture that could show nothing.
+    pub fn check(&self) -> Result<(), Failure> {
+        let is_pattern = |path: &PathBuf| path.to_string_lossy().contains(['*', '?', '[']);
+        if let Some(path) = self
+            .paths
+            .iter()
+            .find(|path| !path.exists() && !is_pattern(path))
+        {
+            return Err(Failure::could_not(format!(
+                "no such file, folder or command; check the name or see peaknet --help: {}",
+                path.display()
+            )));
+        }
+        let Some(out) = &self.screenshot else {
+            return Ok(());
+        };
+        if out.exists() && !self.force {
+            return Err(Failure::could_not(format!(
+                "the file exists; give --force to replace it: {}",
+                out.display()
+            )));
+        }
+        if !self.paths.is_empty() {
+            io::open_run(&self.paths, &self.open.options())?;
+        }
+        Ok(())
+    }
 }
 
 #[derive(Args, Debug)]
