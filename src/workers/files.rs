@@ -166,9 +166,7 @@ fn calibrate(
     let artifact = classes.map(|sheet| sheet.map(|class| *class == Class::Artifact.code()));
     let points = |profile: &radial::Profile| {
         let points = profile.points().filter(|(_, mean)| mean.is_finite());
-        points
-            .map(|(radius, mean)| [radius, mean])
-            .collect::<Vec<_>>()
+        points.map(|(radius, mean)| [radius, mean]).collect::<Vec<_>>()
     };
     Ok(Calibration {
         calibrant: Some(calibrant),
