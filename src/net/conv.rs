@@ -498,7 +498,7 @@ pub fn forward<T: Real>(
     let scale = if kind == Kind::Up2 { 2 } else { 1 };
     let tiles = Tiles::new(
         coarse,
-        tile_area(weights.inputs * kind.columns().min(4).max(1)),
+        tile_area(weights.inputs * kind.columns().clamp(1, 4)),
     );
     let rows = tiles.rows(coarse, scale, outputs);
     let block_weights = weights.inputs * kind.columns() * BLOCK;
@@ -577,10 +577,10 @@ fn store<T: Real>(
     let zero = T::default();
     let ready = |sum: T, bias: T| {
         let sum = sum + bias;
-        if finish.relu && !(sum > zero) {
-            zero
-        } else {
+        if !finish.relu || sum > zero {
             sum
+        } else {
+            zero
         }
     };
     let bias_of = |c: usize| finish.bias.and_then(|b| b.get(c)).copied().unwrap_or(zero);

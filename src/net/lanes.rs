@@ -367,6 +367,16 @@ mod x86 {
         super::weight_gradient::<Avx2, 4, 2>(job);
     }
 
+    /// The AVX2 loops where the processor has them, for a test on one that would choose AVX-512.
+    #[cfg(test)]
+    pub fn avx2() -> Option<(fn(Forward<'_, f32>), fn(WeightGradient<'_, f32>))> {
+        // SAFETY: handed out only where both features were just detected.
+        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some((
+            |job| unsafe { forward_avx2(job) },
+            |job| unsafe { weight_gradient_avx2(job) },
+        ))
+    }
+
     /// Does the job, or gives it back where the processor has neither AVX-512 nor AVX2.
     pub fn forward(job: Forward<'_, f32>) -> Result<(), Forward<'_, f32>> {
         if is_x86_feature_detected!("avx512f") {
@@ -393,5 +403,63 @@ mod x86 {
             return Err(job);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every instruction set that this processor has gives what plain arrays give.
+    #[test]
+    fn all_vector_widths_agree() {
+        let flat = 80;
+        let columns = [0, 1, 2, 100, 101, 7, 55];
+        let numbers = |len: usize, seed: usize| -> Vec<f32> {
+            (0..len)
+                .map(|i| ((i * 73 + seed * 31) % 101) as f32 / 50.0 - 1.0)
+                .collect()
+        };
+        let (input, gradient) = (numbers(200, 1), numbers(BLOCK * flat, 2));
+        let weights = numbers(columns.len() * BLOCK, 3);
+        for used in [1, 3, 8] {
+            let run = |f: fn(Forward<'_, f32>), g: fn(WeightGradient<'_, f32>)| {
+                let mut out = vec![0.0; BLOCK * flat];
+                f(Forward {
+                    input: &input,
+                    columns: &columns,
+                    weights: &weights,
+                    out: &mut out,
+                    flat,
+                    used,
+                });
+                let mut slopes = vec![0.0; columns.len() * BLOCK];
+                g(WeightGradient {
+                    input: &input,
+                    columns: &columns,
+                    gradient: &gradient,
+                    out: &mut slopes,
+                    flat,
+                    used,
+                });
+                // Only the used channels mean anything.
+                let slopes = slopes.chunks(BLOCK).flat_map(|c| c[..used].to_vec());
+                [out[..used * flat].to_vec(), slopes.collect()].concat()
+            };
+            let expected = run(
+                forward::<Four<f32>, 4, 2>,
+                weight_gradient::<Four<f32>, 4, 2>,
+            );
+            let mut found = vec![run(f32::forward, f32::weight_gradient)];
+            #[cfg(target_arch = "x86_64")]
+            if let Some((f, g)) = x86::avx2() {
+                found.push(run(f, g));
+            }
+            for found in found {
+                for (a, b) in found.iter().zip(&expected) {
+                    assert!((a - b).abs() < 1e-4, "{a} and {b} with {used} channels");
+                }
+            }
+        }
     }
 }

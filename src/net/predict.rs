@@ -218,4 +218,50 @@ mod tests {
             }
         }
     }
+
+    /// Frames of any size, alone or in a batch, in one tile or in several, are predicted the same.
+    #[test]
+    fn sizes_batches_and_tiles_do_not_matter() {
+        let channels = [3, 4, 5];
+        let device = candle_core::Device::Cpu;
+        let parameters =
+            crate::net::declare(&channels, 1, candle_core::DType::F32, &device).unwrap();
+        let card = crate::net::Card {
+            channels: channels.to_vec(),
+            ..crate::net::Card::default()
+        };
+        let net = Net::from_parameters(&parameters, card, &device).unwrap();
+        let frame = |width: usize, height: usize, seed: usize| {
+            let pixels = Grid::from_fn(width, height, |x, y| {
+                ((x * 31 + y * 17 + seed * 7 + x * y) % 97) as f32
+            });
+            Frame::new(0, pixels, Grid::filled(width, height, 0)).unwrap()
+        };
+        let (a, b) = (frame(57, 41, 1), frame(57, 41, 2));
+        let both = net.predict(&[&a, &b], None).unwrap();
+        for (frame, expected) in [&a, &b].into_iter().zip(&both) {
+            let alone = net.predict(&[frame], None).unwrap().remove(0);
+            assert_eq!((alone.peak.width(), alone.peak.height()), (57, 41));
+            assert_eq!(&alone, expected);
+        }
+        // Long enough for two tiles: the middle must show no seam against one pass.
+        let long = frame(3000, 24, 3);
+        let tiled = net.predict(&[&long], None).unwrap().remove(0);
+        let input = prepare(&long);
+        let logits = net.logits(&[input], long.pixels.rect(), 4).unwrap();
+        let side = (logits.dim(2).unwrap(), logits.dim(3).unwrap());
+        let values = logits.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let mut whole = tiled.clone();
+        write_tile(
+            &long,
+            &mut whole,
+            &values,
+            side,
+            long.pixels.rect(),
+            long.pixels.rect(),
+            None,
+        );
+        let pairs = tiled.peak.cells().iter().zip(whole.peak.cells());
+        assert!(pairs.map(|(a, b)| a.abs_diff(*b)).max() <= Some(1));
+    }
 }

@@ -11,6 +11,7 @@ mod project;
 mod train;
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -38,6 +39,10 @@ struct Shared {
     cache: Mutex<FrameCache>,
     reports: Mutex<Sender<Report>>,
     wake: Box<dyn Fn() + Send + Sync>,
+    /// The user wants a failed write tried again now.
+    retry: AtomicBool,
+    /// The program ends: a write that fails once more is given up.
+    closing: AtomicBool,
 }
 
 impl Shared {
@@ -100,6 +105,8 @@ impl Workers {
             cache: Mutex::new(FrameCache::new(CACHE_BYTES)),
             reports: Mutex::new(sender),
             wake: Box::new(wake),
+            retry: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
         });
         let failed = |e: std::io::Error| {
             format!("The worker threads could not be started ({e}); close other programs.")
@@ -169,7 +176,7 @@ impl Workers {
                 Job::StoreView { run, frame, view } => {
                     self.tell_project(project::Task::View { run, frame, view });
                 }
-                Job::RetryStore => self.tell_project(project::Task::Retry),
+                Job::RetryStore => self.shared.retry.store(true, Ordering::Relaxed),
                 Job::Export { out, format } => {
                     self.tell_project(project::Task::Export { out, format });
                 }
@@ -204,6 +211,7 @@ impl Workers {
 impl Drop for Workers {
     /// Lets the project finish its queue, so that closing the window loses nothing.
     fn drop(&mut self) {
+        self.shared.closing.store(true, Ordering::Relaxed);
         self.files.close();
         self.predict.close();
         self.train.stop();

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Shared;
 use crate::domain::frame::RunInfo;
@@ -44,7 +45,6 @@ pub enum Task {
         frame: usize,
         view: Option<View>,
     },
-    Retry,
     Export {
         out: PathBuf,
         format: String,
@@ -141,7 +141,6 @@ impl Keeper {
                 project.set_review(run, key.number, review)
             }),
             Task::View { run, frame, view } => self.view = Some((run, frame, view)),
-            Task::Retry => {}
             Task::Export { out, format } => {
                 let result = self.export(out, &format);
                 self.shared.report(Report::Exported(result));
@@ -219,10 +218,16 @@ impl Keeper {
         let stored = project
             .load_labels(*run, key.number)
             .map_err(|error| error.to_string())?;
-        Ok(stored.map_or_else(blank, |stored| LoadedLabels {
+        let Some(stored) = stored else {
+            return Ok(blank());
+        };
+        if let Some(notice) = stored.notice {
+            self.shared.report(Report::Notice(notice));
+        }
+        Ok(LoadedLabels {
             sheet: stored.sheet,
             history: stored.history,
-        }))
+        })
     }
 
     /// Does one write until it succeeds; what comes after it waits, so that the order on disk is the order of work.
@@ -255,12 +260,19 @@ impl Keeper {
         }
     }
 
-    /// Waits before a failed write is tried again; tasks that come meanwhile are kept. False when closing.
-    fn wait_for_retry(&mut self) -> bool {
-        // Later writes stay in the channel; only a retry or the end of the program wakes us earlier, and both
-        // arrive behind them, so a plain pause is the honest thing.
-        std::thread::sleep(RETRY_AFTER);
-        Arc::strong_count(&self.shared) > 1
+    /// Waits before a failed write is tried again; false when the program ends instead.
+    fn wait_for_retry(&self) -> bool {
+        let until = Instant::now() + RETRY_AFTER;
+        while Instant::now() < until {
+            if self.shared.closing.load(Ordering::Relaxed) {
+                return false;
+            }
+            if self.shared.retry.swap(false, Ordering::Relaxed) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        true
     }
 
     fn write_view(&mut self) {

@@ -28,6 +28,9 @@ struct Double<T> {
     saved: OnceLock<DoubleSaved<T>>,
 }
 
+/// Gradients of the two inputs, where wanted, and of the parameters.
+type DoubleGradient<T> = ([Option<Vec<T>>; 2], Vec<T>);
+
 struct DoubleParameters<'a, T> {
     /// Weight, bias, gamma, beta.
     first: [&'a [T]; 4],
@@ -129,7 +132,7 @@ impl<T: Real> Double<T> {
         flat: &[T],
         g: &[T],
         wanted: [bool; 2],
-    ) -> Result<([Option<Vec<T>>; 2], Vec<T>)> {
+    ) -> Result<DoubleGradient<T>> {
         let Some(saved) = self.saved.get() else {
             bail!("a double convolution has no forward pass to go back through");
         };

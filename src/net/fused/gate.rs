@@ -288,7 +288,7 @@ pub fn sigmoid<T: Real>(x: T) -> T {
 /// `align_corners = false`, as PyTorch's `interpolate(scale_factor=2, mode="bilinear")`.
 const fn neighbours(i: usize, len: usize) -> (usize, usize) {
     let near = i / 2;
-    let far = if i % 2 == 0 {
+    let far = if i.is_multiple_of(2) {
         near.saturating_sub(1)
     } else if near + 1 < len {
         near + 1
