@@ -31,7 +31,9 @@ fn digest(sheet: &Sheet) -> String {
 }
 
 fn write_run(path: &Path) {
-    let dict = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({FRAMES}, {HEIGHT}, {WIDTH}), }}");
+    let dict = format!(
+        "{{'descr': '<f4', 'fortran_order': False, 'shape': ({FRAMES}, {HEIGHT}, {WIDTH}), }}"
+    );
     let length = (10 + dict.len() + 1).div_ceil(64) * 64 - 10;
     let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
     bytes.extend_from_slice(&(length as u16).to_le_bytes());
@@ -56,7 +58,11 @@ impl Editor {
             if done(&self.session) {
                 return;
             }
-            assert!(begun.elapsed() < Duration::from_secs(20), "{what}: {:?}", self.session.notices);
+            assert!(
+                begun.elapsed() < Duration::from_secs(20),
+                "{what}: {:?}",
+                self.session.notices
+            );
             if let Some(report) = self.workers.wait_report(Duration::from_millis(50)) {
                 self.session.absorb(report);
             }
@@ -98,10 +104,17 @@ fn child_edits_until_killed() {
             2 => {
                 let number = rng.random_range(0..FRAMES);
                 session.apply(Command::GoTo(number));
-                editor.until("the next frame", |s| s.shown.as_ref().is_some_and(|f| f.key.number == number));
+                editor.until("the next frame", |s| {
+                    s.shown.as_ref().is_some_and(|f| f.key.number == number)
+                });
             }
             _ => {
-                let mut at = || (rng.random_range(0.0..WIDTH as f32), rng.random_range(0.0..HEIGHT as f32));
+                let mut at = || {
+                    (
+                        rng.random_range(0.0..WIDTH as f32),
+                        rng.random_range(0.0..HEIGHT as f32),
+                    )
+                };
                 let ((x, y), (to_x, to_y)) = (at(), at());
                 session.apply(Command::SetTool(Tool::Brush));
                 session.apply(Command::SetClass(Class::ALL[rng.random_range(0..4)]));
@@ -133,7 +146,12 @@ fn what_was_saved_survives_a_kill_of_the_whole_editor() {
     for round in 0..ROUNDS {
         let program = std::env::current_exe().expect("the test knows its name");
         let mut child = Process::new(program)
-            .args(["child_edits_until_killed", "--exact", "--nocapture", "--test-threads=1"])
+            .args([
+                "child_edits_until_killed",
+                "--exact",
+                "--nocapture",
+                "--test-threads=1",
+            ])
             .env(FOLDER, folder.path())
             .env("PEAKNET_CONFIG", folder.path())
             .env(SEED, round.to_string())
@@ -149,7 +167,9 @@ fn what_was_saved_survives_a_kill_of_the_whole_editor() {
         child.wait().expect("it ends");
         for line in reader.join().expect("its lines were read") {
             // The harness may print its own words before the first of ours.
-            let Some(place) = line.find("saved ") else { continue };
+            let Some(place) = line.find("saved ") else {
+                continue;
+            };
             let mut words = line[place..].split(' ').skip(1);
             let (Some(frame), Some(digest)) = (words.next(), words.next()) else {
                 continue;
@@ -158,15 +178,34 @@ fn what_was_saved_survives_a_kill_of_the_whole_editor() {
             lines += 1;
         }
         let Ok(mut project) = Project::open(&folder.path().join("run.peaknet"), Mode::Read) else {
-            assert!(saved.iter().flatten().all(|d| *d == digest(&Sheet::filled(WIDTH, HEIGHT, 0))));
+            assert!(
+                saved
+                    .iter()
+                    .flatten()
+                    .all(|d| *d == digest(&Sheet::filled(WIDTH, HEIGHT, 0)))
+            );
             continue;
         };
-        let run = project.runs().expect("the runs are read").first().map(|run| run.key);
+        let run = project
+            .runs()
+            .expect("the runs are read")
+            .first()
+            .map(|run| run.key);
         for (frame, saved) in saved.iter_mut().enumerate() {
-            let Some(expected) = saved.clone() else { continue };
-            let stored = run.and_then(|run| project.load_labels(run, frame).expect("the labels are read"));
+            let Some(expected) = saved.clone() else {
+                continue;
+            };
+            let stored = run.and_then(|run| {
+                project
+                    .load_labels(run, frame)
+                    .expect("the labels are read")
+            });
             let Some(stored) = stored else {
-                assert_eq!(expected, digest(&Sheet::filled(WIDTH, HEIGHT, 0)), "round {round}: frame {frame} is gone");
+                assert_eq!(
+                    expected,
+                    digest(&Sheet::filled(WIDTH, HEIGHT, 0)),
+                    "round {round}: frame {frame} is gone"
+                );
                 continue;
             };
             // One gesture may be on disk that the editor had no time to report: an edit, an undo or a redo.
@@ -184,5 +223,8 @@ fn what_was_saved_survives_a_kill_of_the_whole_editor() {
             *saved = Some(now);
         }
     }
-    assert!(lines > 2 * ROUNDS, "the editor got hardly anything done: {lines} gestures");
+    assert!(
+        lines > 2 * ROUNDS,
+        "the editor got hardly anything done: {lines} gestures"
+    );
 }
