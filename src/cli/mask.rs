@@ -58,11 +58,11 @@ pub fn run(arguments: &MaskArguments) -> Outcome {
     }
     let net = nets::load(&arguments.net)?;
     let frame = run.read_frame(number)?;
-    let prediction = net
+    let mut prediction = net
         .predict(&[&frame], arguments.threshold.map(|p| p as f32))?
         .pop()
         .ok_or_else(|| Failure::could_not("the net gave no answer; try another net"))?;
-    let found = peaks::measure_peaks(&frame, &prediction.classes);
+    let found = peaks::settle_peaks(&frame, &mut prediction.classes);
     let mask = cxi_out::mask(
         &frame,
         Some(&prediction.classes),

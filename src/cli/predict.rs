@@ -248,12 +248,12 @@ fn write(
     bar: &ProgressBar,
 ) -> Result<(CxiOut, Totals), Failure> {
     let mut totals = Totals::default();
-    for done in frames {
+    for mut done in frames {
         let start = Instant::now();
         let found = done
             .classes
-            .as_ref()
-            .map(|classes| peaks::measure_peaks(&done.frame, classes))
+            .as_mut()
+            .map(|classes| peaks::settle_peaks(&done.frame, classes))
             .unwrap_or_default();
         let took = start.elapsed();
         out.push(&done.frame, done.classes.as_ref(), &found)?;

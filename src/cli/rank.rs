@@ -71,11 +71,12 @@ pub fn run(arguments: &RankArguments) -> Outcome {
                 return Ok(());
             }
         };
-        for prediction in net.predict(&[&frame], None)? {
+        for mut prediction in net.predict(&[&frame], None)? {
+            let found = peaks::settle_peaks(&frame, &mut prediction.classes);
             rows.push(Row {
                 frame: number,
                 doubt: doubt(&frame, &prediction.peak, &prediction.artifact),
-                peaks: peaks::measure_peaks(&frame, &prediction.classes).len(),
+                peaks: found.len(),
                 artifact: artifact_fraction(&frame, &prediction.classes),
             });
         }

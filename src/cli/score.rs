@@ -195,12 +195,12 @@ impl Judge {
         threshold: Option<f32>,
     ) -> Result<(), Failure> {
         let start = Instant::now();
-        let predictions = net.predict(&[frame], threshold)?;
+        let mut predictions = net.predict(&[frame], threshold)?;
         self.took += start.elapsed();
         self.frames += 1;
-        for prediction in &predictions {
+        for prediction in &mut predictions {
+            let mut found = positions(&peaks::settle_peaks(frame, &mut prediction.classes));
             self.pixels.add(sheet, &prediction.classes, &frame.bad);
-            let mut found = positions(&peaks::measure_peaks(frame, &prediction.classes));
             let Some(known) = known else {
                 self.peaks.add_labelled(frame, sheet, &found);
                 continue;

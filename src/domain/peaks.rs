@@ -1,7 +1,7 @@
 //! Peaks: the connected components of class peak, measured above their local background.
 
 use super::components::{Component, components};
-use super::frame::Frame;
+use super::frame::{Frame, bad};
 use super::grid::PixelRect;
 use super::labels::{Class, Sheet};
 
@@ -40,6 +40,9 @@ impl Default for PeakOptions {
     }
 }
 
+/// A predicted component weaker than this against its background is no peak: the labelling rule's lower bound of doubt.
+pub const LEAST_SNR: f32 = super::labels_rule::DOUBT_SNR;
+
 /// Level and noise of the pixels around a component, in the frame's units.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct LocalBackground {
@@ -69,6 +72,63 @@ pub fn measure_peaks_with(frame: &Frame, classes: &Sheet, options: &PeakOptions)
         .collect()
 }
 
+/// The peaks of a predicted class map, after the labelling rule has had its word.
+///
+/// A component whose total is less than [`LEAST_SNR`] sigmas of its own local background (the ring, for a fragment on a ring)
+/// is no peak by the rule: it takes the class that surrounds it, in the map too. The sigma has the spot's own photon
+/// noise where the pixels are whole counts (one photon on a dark pixel is no peak); elsewhere the unit is not known
+/// and the background's noise alone is taken.
+pub fn settle_peaks(frame: &Frame, classes: &mut Sheet) -> Vec<Peak> {
+    let options = PeakOptions::default();
+    let photon = if is_counting(frame) { 1.0 } else { 0.0 };
+    let mut kept = Vec::new();
+    let mut doubtful = Vec::new();
+    for component in components(classes, Class::Peak.code()) {
+        let background = local_background(frame, classes, component.rect);
+        let peak = measure_over(frame, &component, background, &options);
+        let noise = component.count as f32 * background.variance.max(0.0);
+        let sigma = |peak: &Peak| (noise + photon * peak.total.max(0.0)).sqrt();
+        match peak {
+            Some(peak) if background.pixels == 0 || peak.total > LEAST_SNR * sigma(&peak) => {
+                kept.push(peak);
+            }
+            _ => doubtful.push(component),
+        }
+    }
+    for component in doubtful {
+        let around = grown(component.rect, 2, &classes.rect());
+        let of = |class: Class| {
+            let rows = around.y0..around.y1;
+            rows.map(|y| {
+                let row = classes.row(y).get(around.x0..around.x1).unwrap_or_default();
+                row.iter().filter(|c| **c == class.code()).count()
+            })
+            .sum::<usize>()
+        };
+        let class = if of(Class::Artifact) > of(Class::Background) {
+            Class::Artifact
+        } else {
+            Class::Background
+        };
+        for pixel in component.pixels() {
+            if let Some(cell) = classes.get_mut(pixel.x, pixel.y) {
+                *cell = class.code();
+            }
+        }
+    }
+    kept
+}
+
+/// Whether the valid pixels (some thousands of them) are whole numbers.
+fn is_counting(frame: &Frame) -> bool {
+    let step = (frame.pixels.len() / 4096).max(1) | 1;
+    let cells = frame.pixels.cells().iter().zip(frame.bad.cells());
+    cells
+        .step_by(step)
+        .filter(|(_, bits)| *bits & bad::NOT_VALID == 0)
+        .all(|(value, _)| value.fract() == 0.0)
+}
+
 fn measure(
     frame: &Frame,
     classes: &Sheet,
@@ -76,6 +136,15 @@ fn measure(
     options: &PeakOptions,
 ) -> Option<Peak> {
     let background = local_background(frame, classes, component.rect);
+    measure_over(frame, component, background, options)
+}
+
+fn measure_over(
+    frame: &Frame,
+    component: &Component,
+    background: LocalBackground,
+    options: &PeakOptions,
+) -> Option<Peak> {
     let values: Vec<(f64, f64, f64)> = component
         .pixels()
         .filter(|p| frame.is_valid(p.x, p.y))

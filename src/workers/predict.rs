@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::desk::Desk;
 use super::{Options, Shared};
+use crate::domain::doubt::doubt;
 use crate::domain::frame::{Frame, bad};
 use crate::domain::labels::Class;
 use crate::domain::peaks;
@@ -125,38 +126,27 @@ fn predict(net: &Net, frame: &Frame) -> Result<Predicted, String> {
     let mut predictions = net
         .predict(&[frame], None)
         .map_err(|error| error.to_string())?;
-    let prediction = predictions
+    let mut prediction = predictions
         .pop()
         .ok_or_else(|| "The net gave no prediction; choose another one.".to_owned())?;
     let net_ms = start.elapsed().as_secs_f32() * 1e3;
-    let peaks = peaks::measure_peaks(frame, &prediction.classes);
-    let (mut valid, mut artifact, mut doubtful, mut doubt) = (0_u64, 0_u64, 0_u64, 0.0_f64);
-    let probabilities = prediction
-        .peak
-        .cells()
-        .iter()
-        .zip(prediction.artifact.cells());
+    let peaks = peaks::settle_peaks(frame, &mut prediction.classes);
     let cells = frame.bad.cells().iter().zip(prediction.classes.cells());
-    for ((bits, class), (peak, ring)) in cells.zip(probabilities) {
-        if bits & bad::NOT_VALID != 0 {
-            continue;
-        }
-        valid += 1;
-        artifact += u64::from(*class == Class::Artifact.code());
-        let (peak, ring) = (f64::from(*peak) / 255.0, f64::from(*ring) / 255.0);
-        let best = peak.max(ring).max(1.0 - peak - ring);
-        if peak + ring > 0.05 {
-            doubtful += 1;
-            doubt += 1.0 - best;
-        }
-    }
+    let valid = cells.filter(|(bits, _)| *bits & bad::NOT_VALID == 0);
+    let (valid, artifact) = valid.fold((0_u64, 0_u64), |(valid, artifact), (_, class)| {
+        (
+            valid + 1,
+            artifact + u64::from(*class == Class::Artifact.code()),
+        )
+    });
+    let doubt = doubt(frame, &prediction.peak, &prediction.artifact);
     Ok(Predicted {
         classes: Arc::new(prediction.classes),
         peak: prediction.peak,
         artifact: prediction.artifact,
         peaks,
         artifact_fraction: artifact as f32 / valid.max(1) as f32,
-        doubt: (doubt / doubtful.max(1) as f64) as f32,
+        doubt: doubt as f32,
         net_ms,
     })
 }
