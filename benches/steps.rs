@@ -1,7 +1,11 @@
 //! The steps of a frame's life, timed one by one: `cargo bench --bench steps`. Medians in milliseconds, frames of
 //! 1920 x 1920 and 4096 x 4096; the net of `models/` where there is one.
 
-#![expect(clippy::expect_used, clippy::print_stdout, reason = "a bench prints, and fails where it cannot go on")]
+#![expect(
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a bench prints, and fails where it cannot go on"
+)]
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -58,8 +62,12 @@ fn main() {
 
 /// One 100 px stroke on a square frame: on the sheet, as an edit, on disk.
 fn paint(side: usize) {
-    let frame = Frame::new(0, Grid::filled(side, side, 1.0), Grid::filled(side, side, 0))
-        .expect("the shapes agree");
+    let frame = Frame::new(
+        0,
+        Grid::filled(side, side, 1.0),
+        Grid::filled(side, side, 0),
+    )
+    .expect("the shapes agree");
     let before = Sheet::filled(side, side, 0);
     let mut sheet = before.clone();
     let ink = Paint {
@@ -69,7 +77,14 @@ fn paint(side: usize) {
     let mut x = 200.0;
     time("brush segment, 100 px on 4096 x 4096", 99, || {
         x = 200.0 + (x + 37.0) % 3000.0;
-        black_box(stroke(&mut sheet, &frame.bad, (x, 500.0), (x + 20.0, 510.0), 100.0, ink));
+        black_box(stroke(
+            &mut sheet,
+            &frame.bad,
+            (x, 500.0),
+            (x + 20.0, 510.0),
+            100.0,
+            ink,
+        ));
     });
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mode = Mode::Write {
@@ -94,8 +109,18 @@ fn paint(side: usize) {
     time("gesture of 100 px to disk, 4096 x 4096", 21, || {
         y += 110.0;
         let old = sheet.clone();
-        let touched = stroke(&mut sheet, &frame.bad, (900.0, y), (960.0, y + 8.0), 100.0, ink);
-        let edit = Edit::between(&old, &sheet, touched, "brush peak").expect("it changes something");
-        project.store_edit(run, 0, &edit, &by).expect("it is stored");
+        let touched = stroke(
+            &mut sheet,
+            &frame.bad,
+            (900.0, y),
+            (960.0, y + 8.0),
+            100.0,
+            ink,
+        );
+        let edit =
+            Edit::between(&old, &sheet, touched, "brush peak").expect("it changes something");
+        project
+            .store_edit(run, 0, &edit, &by)
+            .expect("it is stored");
     });
 }

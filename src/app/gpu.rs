@@ -412,9 +412,15 @@ pub fn raise_limits(setup: &mut egui_wgpu::WgpuSetupCreateNew) {
 
 /// A device without a window, for screenshots and tests; `None` where there is no adapter at all.
 pub fn headless() -> Result<RenderState, String> {
+    // OpenGL is only tried where nothing better is: without a display its set-up complains on stderr.
+    adapter(wgpu::Backends::PRIMARY).or_else(|_| adapter(wgpu::Backends::all()))
+}
+
+fn adapter(backends: wgpu::Backends) -> Result<RenderState, String> {
     let setup = egui_kittest::wgpu::default_wgpu_setup();
     let setup = match setup {
         egui_wgpu::WgpuSetup::CreateNew(mut create) => {
+            create.instance_descriptor.backends = backends;
             raise_limits(&mut create);
             egui_wgpu::WgpuSetup::CreateNew(create)
         }

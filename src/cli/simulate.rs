@@ -12,9 +12,8 @@ use super::output::{line, progress};
 use super::reading::made_ahead;
 use super::{Failure, Outcome};
 use crate::domain::calibrant::Calibrant;
-use crate::domain::peaks::Peak;
-use crate::domain::simulate::{Artifacts, Detector, Recipe, Simulated, simulate};
-use crate::io::simulated::{LabelledFrame, LabelledHeader, write_labelled_run};
+use crate::domain::simulate::{Artifacts, Detector, Recipe, simulate};
+use crate::io::simulated::{LabelledHeader, write_labelled_run};
 
 #[derive(Args, Debug)]
 pub struct SimulateArguments {
@@ -169,26 +168,10 @@ pub fn write(
             totals.hits += usize::from(simulated.hit);
             totals.peaks += simulated.peaks.len();
             bar.inc(1);
-            Ok(labelled(simulated))
+            Ok(simulated.into())
         });
         write_labelled_run(out, &header, counted, force)
     })?;
     bar.finish_and_clear();
     Ok(totals)
-}
-
-/// A simulated frame as files know it; what was not measured (maximum, radius) is 0.
-pub fn labelled(simulated: Simulated) -> LabelledFrame {
-    let peaks = simulated.peaks.iter().map(|peak| Peak {
-        x: peak.x,
-        y: peak.y,
-        total: peak.total,
-        snr: peak.snr,
-        ..Peak::default()
-    });
-    LabelledFrame {
-        peaks: peaks.collect(),
-        frame: simulated.frame,
-        sheet: simulated.sheet,
-    }
 }

@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use super::Error;
-use super::simulated::{LabelledFrame, LabelledHeader, write_labelled_run};
-use crate::domain::peaks::Peak;
+use super::simulated::{LabelledHeader, write_labelled_run};
 use crate::domain::simulate::{Recipe, simulate};
 
 const FRAMES: usize = 12;
@@ -42,22 +41,7 @@ pub fn ensure_demo() -> Result<PathBuf, Error> {
         detector: "simulated JUNGFRAU module".to_owned(),
         recipe: format!("{{\"detector\": \"jungfrau\", \"seed\": {SEED}}}"),
     };
-    let frames = (0..FRAMES).map(|number| Ok(labelled(simulate(&recipe, SEED, number))));
+    let frames = (0..FRAMES).map(|number| Ok(simulate(&recipe, SEED, number).into()));
     write_labelled_run(&path, &header, frames, true)?;
     Ok(path)
-}
-
-fn labelled(simulated: crate::domain::simulate::Simulated) -> LabelledFrame {
-    let peaks = simulated.peaks.iter().map(|peak| Peak {
-        x: peak.x,
-        y: peak.y,
-        total: peak.total,
-        snr: peak.snr,
-        ..Peak::default()
-    });
-    LabelledFrame {
-        peaks: peaks.collect(),
-        frame: simulated.frame,
-        sheet: simulated.sheet,
-    }
 }

@@ -11,6 +11,7 @@ use crate::domain::frame::{Frame, bad};
 use crate::domain::geometry::Geometry;
 use crate::domain::labels::Sheet;
 use crate::domain::peaks::Peak;
+use crate::domain::simulate::Simulated;
 use crate::fs::Pending;
 
 /// One simulated frame with its truth.
@@ -19,6 +20,24 @@ pub struct LabelledFrame {
     pub frame: Frame,
     pub sheet: Sheet,
     pub peaks: Vec<Peak>,
+}
+
+impl From<Simulated> for LabelledFrame {
+    /// The truth as files know it; what was not measured (maximum, radius) is 0.
+    fn from(simulated: Simulated) -> Self {
+        let peaks = simulated.peaks.iter().map(|peak| Peak {
+            x: peak.x,
+            y: peak.y,
+            total: peak.total,
+            snr: peak.snr,
+            ..Peak::default()
+        });
+        Self {
+            peaks: peaks.collect(),
+            frame: simulated.frame,
+            sheet: simulated.sheet,
+        }
+    }
 }
 
 /// What holds for the whole run.
