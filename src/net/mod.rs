@@ -302,6 +302,10 @@ pub fn save(
         use std::os::unix::fs::PermissionsExt;
         let open = std::fs::Permissions::from_mode(0o755);
         std::fs::set_permissions(folder, open).map_err(|e| failed(e.to_string()))?;
+        for file in [CARD, WEIGHTS] {
+            let readable = std::fs::Permissions::from_mode(0o644);
+            std::fs::set_permissions(folder.join(file), readable).map_err(|e| failed(e.to_string()))?;
+        }
     }
     Ok(card)
 }
