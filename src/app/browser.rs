@@ -150,6 +150,7 @@ impl Browser {
             |index: usize| listed.map_or(Some(index), |listed| listed.get(index).copied());
         let mut table = TableBuilder::new(ui)
             .striped(false)
+            .animate_scrolling(false)
             .sense(egui::Sense::click())
             .cell_layout(egui::Layout::right_to_left(egui::Align::Center))
             .auto_shrink(false)
@@ -163,7 +164,7 @@ impl Browser {
                 listed.iter().position(|number| *number == session.selected)
             });
             if let Some(place) = place {
-                table = table.scroll_to_row(place, None);
+                table = table.scroll_to_row(place, Some(egui::Align::Center));
             }
         }
         table

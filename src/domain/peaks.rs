@@ -349,4 +349,43 @@ mod tests {
         assert!((background.level - 0.2).abs() < 1e-6, "{background:?}");
         assert!((background.variance - 0.16).abs() < 1e-3, "{background:?}");
     }
+
+    /// One photon in the dark and a bright stretch of a ring are no peaks, a spot is; the map is told.
+    #[test]
+    fn the_rule_has_the_last_word_on_predicted_peaks() {
+        let mut pixels = Grid::filled(80, 80, 0.0_f32);
+        let mut classes = Sheet::filled(80, 80, 0);
+        let mut set = |x: usize, y: usize, value: f32, class: Class| {
+            if let Some(pixel) = pixels.get_mut(x, y) {
+                *pixel = value;
+            }
+            if let Some(cell) = classes.get_mut(x, y) {
+                *cell = class.code();
+            }
+        };
+        for y in 50..70 {
+            for x in 0..80 {
+                // A ring of some 100 counts, whose noise is its own.
+                set(
+                    x,
+                    y,
+                    100.0 + ((x * 7 + y * 13) % 21) as f32 - 10.0,
+                    Class::Artifact,
+                );
+            }
+        }
+        set(40, 60, 112.0, Class::Peak);
+        set(10, 10, 1.0, Class::Peak);
+        for (x, y) in [(30, 20), (31, 20), (30, 21), (31, 21)] {
+            set(x, y, 40.0, Class::Peak);
+        }
+        let bad = Grid::filled(80, 80, 0);
+        let frame = Frame::new(0, pixels, bad).unwrap();
+        let found = settle_peaks(&frame, &mut classes);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!((found[0].x - 31.0).abs() < 0.1 && (found[0].y - 21.0).abs() < 0.1);
+        assert_eq!(classes.get(10, 10), Some(&Class::Background.code()));
+        assert_eq!(classes.get(40, 60), Some(&Class::Artifact.code()));
+        assert_eq!(classes.get(30, 20), Some(&Class::Peak.code()));
+    }
 }

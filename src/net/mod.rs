@@ -304,7 +304,8 @@ pub fn save(
         std::fs::set_permissions(folder, open).map_err(|e| failed(e.to_string()))?;
         for file in [CARD, WEIGHTS] {
             let readable = std::fs::Permissions::from_mode(0o644);
-            std::fs::set_permissions(folder.join(file), readable).map_err(|e| failed(e.to_string()))?;
+            std::fs::set_permissions(folder.join(file), readable)
+                .map_err(|e| failed(e.to_string()))?;
         }
     }
     Ok(card)
