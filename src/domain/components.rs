@@ -135,6 +135,30 @@ fn collect(spans: &[Span], parent: &mut [usize]) -> Vec<Component> {
     found
 }
 
+/// The cells of the connected component (8 neighbours) of equal class that covers a cell; `None` outside the map.
+pub fn component_at(map: &Grid<u8>, at: Pixel) -> Option<Vec<(usize, usize)>> {
+    let class = *map.get(at.x, at.y)?;
+    let mut seen = Grid::filled(map.width(), map.height(), false);
+    let mut cells = vec![(at.x, at.y)];
+    *seen.get_mut(at.x, at.y)? = true;
+    let mut next = 0;
+    while let Some(&(x, y)) = cells.get(next) {
+        next += 1;
+        for ny in y.saturating_sub(1)..(y + 2).min(map.height()) {
+            for nx in x.saturating_sub(1)..(x + 2).min(map.width()) {
+                if map.get(nx, ny) == Some(&class)
+                    && let Some(seen) = seen.get_mut(nx, ny)
+                    && !*seen
+                {
+                    *seen = true;
+                    cells.push((nx, ny));
+                }
+            }
+        }
+    }
+    Some(cells)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,28 +196,4 @@ mod tests {
         assert_eq!(found.len(), 68 * 62);
         assert!(start.elapsed().as_millis() < 500, "{:?}", start.elapsed());
     }
-}
-
-/// The cells of the connected component (8 neighbours) of equal class that covers a cell; `None` outside the map.
-pub fn component_at(map: &Grid<u8>, at: Pixel) -> Option<Vec<(usize, usize)>> {
-    let class = *map.get(at.x, at.y)?;
-    let mut seen = Grid::filled(map.width(), map.height(), false);
-    let mut cells = vec![(at.x, at.y)];
-    *seen.get_mut(at.x, at.y)? = true;
-    let mut next = 0;
-    while let Some(&(x, y)) = cells.get(next) {
-        next += 1;
-        for ny in y.saturating_sub(1)..(y + 2).min(map.height()) {
-            for nx in x.saturating_sub(1)..(x + 2).min(map.width()) {
-                if map.get(nx, ny) == Some(&class)
-                    && let Some(seen) = seen.get_mut(nx, ny)
-                    && !*seen
-                {
-                    *seen = true;
-                    cells.push((nx, ny));
-                }
-            }
-        }
-    }
-    Some(cells)
 }

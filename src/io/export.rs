@@ -55,10 +55,10 @@ pub fn export(
         frames,
     };
     match format {
-        "set" => labels.to_set(out, force, progress),
-        "cxi" => labels.to_cxi(out, force, progress),
-        "png" => labels.to_png(out, force, progress),
-        "npy" => labels.to_npy(out, force, progress),
+        "set" => labels.write_set(out, force, progress),
+        "cxi" => labels.write_cxi(out, force, progress),
+        "png" => labels.write_png(out, force, progress),
+        "npy" => labels.write_npy(out, force, progress),
         _ => Err(Error::new(
             format!("labels are not written as {format:?}; use set, cxi, png or npy"),
             out,
@@ -94,7 +94,7 @@ impl Labels<'_> {
         }
     }
 
-    fn to_set(
+    fn write_set(
         &mut self,
         out: &Path,
         force: bool,
@@ -154,7 +154,7 @@ impl Labels<'_> {
         open_run(&run.paths, &options)
     }
 
-    fn to_cxi(
+    fn write_cxi(
         &mut self,
         out: &Path,
         force: bool,
@@ -187,7 +187,7 @@ impl Labels<'_> {
         Ok(done(all))
     }
 
-    fn to_npy(
+    fn write_npy(
         &mut self,
         out: &Path,
         force: bool,
@@ -204,7 +204,7 @@ impl Labels<'_> {
         Ok(done(all))
     }
 
-    fn to_png(
+    fn write_png(
         &mut self,
         out: &Path,
         force: bool,

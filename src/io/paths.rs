@@ -225,11 +225,8 @@ mod tests {
     fn event_lists_split_at_the_last_space() {
         let folder = tempfile::tempdir().unwrap();
         let list = folder.path().join("a.lst");
-        std::fs::write(
-            &list,
-            "/x/my run.cxi //7\n\n/x/b.h5 entry//2/3\n/x/c d.h5\n",
-        )
-        .unwrap();
+        let text = "/x/my run.cxi //7\n\n/x/b.h5 entry//2/3\n/x/c d.h5\n";
+        crate::fs::write_whole(&list, text.as_bytes(), true).unwrap();
         let items = expand(std::slice::from_ref(&list)).unwrap();
         let rows: Vec<_> = items
             .iter()
@@ -243,7 +240,7 @@ mod tests {
                 ("/x/c d.h5", None)
             ]
         );
-        std::fs::write(&list, "a.h5 //x\n").unwrap();
+        crate::fs::write_whole(&list, b"a.h5 //x\n", true).unwrap();
         assert!(expand(&[list]).unwrap_err().to_string().contains("line 1"));
     }
 }

@@ -367,9 +367,13 @@ mod x86 {
         super::weight_gradient::<Avx2, 4, 2>(job);
     }
 
+    /// Both inner loops of one instruction set.
+    #[cfg(test)]
+    type Kernels = (fn(Forward<'_, f32>), fn(WeightGradient<'_, f32>));
+
     /// The AVX2 loops where the processor has them, for a test on one that would choose AVX-512.
     #[cfg(test)]
-    pub fn avx2() -> Option<(fn(Forward<'_, f32>), fn(WeightGradient<'_, f32>))> {
+    pub fn avx2() -> Option<Kernels> {
         // SAFETY: handed out only where both features were just detected.
         (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some((
             |job| unsafe { forward_avx2(job) },

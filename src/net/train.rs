@@ -14,7 +14,7 @@ use rand_pcg::Pcg64Mcg;
 
 use super::augment::{Patch, Strength, augment};
 use super::card::{Card, SetNote, today};
-use super::graph::{Graph, Parameters, Running};
+use super::graph::{Graph, Parameters};
 use super::head::CLASSES;
 use super::loss::{NO_TARGET, focal};
 use super::prepare::prepare;
@@ -127,7 +127,7 @@ pub fn train(
         .as_ref()
         .map_or_else(|| config.channels.clone(), |card| card.channels.clone());
     let step = 1_usize << (channels.len() - 1);
-    if config.patch % step != 0 || config.patch < 2 * step {
+    if !config.patch.is_multiple_of(step) || config.patch < 2 * step {
         return Err(Error::new(
             format!(
                 "the patch must be a multiple of {step} pixels, at least {}",
@@ -538,7 +538,7 @@ impl Run<'_> {
         let logits = forward(&graph, &input, self.channels)?;
         let loss = focal(&logits, Arc::new(batch.target), self.config.alpha)?;
         optimizer.backward_step(&loss)?;
-        let mut running = std::mem::replace(&mut parameters.running, Running::new());
+        let mut running = std::mem::take(&mut parameters.running);
         graph.update_running(&mut running, 0.05);
         parameters.running = running;
         Ok(f64::from(loss.to_scalar::<f32>()?))
