@@ -1,5 +1,11 @@
 //! The real program in a scratch folder: what goes to stdout, what to stderr, which exit code.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a step that fails fails the test; bad input is written as it is"
+)]
+
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 

@@ -1,5 +1,10 @@
 //! Real detector files of PEAKNET_DATA: every sum and sample equals what h5py, fabio and numpy read.
 
+#![expect(
+    clippy::excessive_precision,
+    clippy::type_complexity,
+    reason = "a table of sums as h5py and fabio print them"
+)]
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test")]
 
 use std::path::PathBuf;

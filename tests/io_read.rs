@@ -281,7 +281,7 @@ fn several_files_globs_and_event_lists() {
         .map(|n| format!("{}\n", glob.event(*n)))
         .collect();
     std::fs::write(&list, text).unwrap();
-    let listed = open_run(&[list.clone()], &OpenOptions::default()).unwrap();
+    let listed = open_run(std::slice::from_ref(&list), &OpenOptions::default()).unwrap();
     for (number, shown) in [5, 0, 3].into_iter().enumerate() {
         check(
             &listed.read_frame(number).unwrap(),
@@ -361,7 +361,7 @@ fn bad_input_is_one_sentence_with_its_cure() {
         (folder.path().join("x*.h5"), "no file fits"),
     ];
     for (path, words) in cases {
-        let error = open_run(&[path.clone()], &OpenOptions::default())
+        let error = open_run(std::slice::from_ref(&path), &OpenOptions::default())
             .and_then(|run| run.read_frame(0))
             .expect_err(&path.display().to_string());
         let sentence = error.to_string();

@@ -321,7 +321,7 @@ fn a_simulated_run_reads_back() {
         dataset: Some("/labels".to_owned()),
         ..OpenOptions::default()
     };
-    let labels = open_run(&[path.clone()], &labels)
+    let labels = open_run(std::slice::from_ref(&path), &labels)
         .unwrap()
         .read_frame(1)
         .unwrap();

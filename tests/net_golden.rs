@@ -1,5 +1,7 @@
 //! The net against PyTorch on the same weights: `fixtures/net/make_golden.py` wrote the numbers.
 
+#![expect(clippy::unwrap_used, reason = "a step that fails fails the test")]
+
 use std::collections::HashMap;
 
 use candle_core::{DType, Device, Tensor};
