@@ -90,7 +90,8 @@ fn run(
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     if let Some(from) = &request.from {
-        command.arg("--from").arg(from);
+        // Simulated frames between the corrected ones, so that the new net does not forget what the old one knew.
+        command.arg("--from").arg(from).args(["--replay", "0.3"]);
     }
     let mut child = command
         .spawn()
