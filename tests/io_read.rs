@@ -260,6 +260,24 @@ fn folders_and_single_images() {
         "npy",
     );
     check(&open("tiny.edf").read_frame(0).unwrap(), 0, (29, 37), "edf");
+    for (name, dtype) in [("stored.npz", "float32"), ("two.npz", "uint16")] {
+        let run = open(name);
+        assert_eq!((run.info.frames, run.info.dtype.as_str()), (3, dtype));
+        check(&run.read_frame(2).unwrap(), 2, (29, 37), name);
+    }
+    let plate = open("plate.mar1200");
+    assert_eq!(plate.info.geometry.pixel_size_m, Some([150e-6, 150e-6]));
+    let plate = plate.read_frame(0).unwrap();
+    for y in 0..40 {
+        for x in 0..40 {
+            let wanted = match (y, x) {
+                (3, 0..7) => [40e3, 65535.0, 32768.0, 0.0, 131_072.0, 5.0, 70e3][x],
+                (20, _) => value(0, y, x) * 200.0,
+                _ => value(0, y, x),
+            };
+            assert_eq!(plate.pixels.get(x, y), Some(&wanted), "mar345 at {x} {y}");
+        }
+    }
     let smv = open("tiny.img");
     check(&smv.read_frame(0).unwrap(), 0, (29, 37), "smv");
     assert_eq!(smv.info.geometry.detector_distance_m, Some(0.1));

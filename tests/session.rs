@@ -30,7 +30,7 @@ fn frame(number: usize) -> LoadedFrame {
 
 fn blank() -> LoadedLabels {
     LoadedLabels {
-        sheet: Sheet::filled(SIDE, SIDE, 0),
+        sheet: Arc::new(Sheet::filled(SIDE, SIDE, 0)),
         history: History::default(),
     }
 }

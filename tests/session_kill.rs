@@ -18,7 +18,7 @@ use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 use sha2::{Digest, Sha256};
 
-const ROUNDS: u64 = 25;
+const ROUNDS: u64 = 100;
 const FRAMES: usize = 3;
 const WIDTH: usize = 96;
 const HEIGHT: usize = 80;
@@ -162,7 +162,7 @@ fn what_was_saved_survives_a_kill_of_the_whole_editor() {
         let reader = std::thread::spawn(move || -> Vec<String> {
             BufReader::new(out).lines().map_while(Result::ok).collect()
         });
-        std::thread::sleep(Duration::from_millis(rng.random_range(150..900)));
+        std::thread::sleep(Duration::from_millis(rng.random_range(60..360)));
         child.kill().expect("it was alive");
         child.wait().expect("it ends");
         for line in reader.join().expect("its lines were read") {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use egui_wgpu::{CallbackResources, CallbackTrait, RenderState, ScreenDescriptor};
 
-use super::pyramid::{LEVELS, Marks, Piece, Tiling, value_pyramid};
+use super::pyramid::{LEVELS, Marks, Piece, Tiling, value_bands};
 use super::theme;
 use crate::domain::frame::Frame;
 use crate::domain::grid::{Grid, PixelRect};
@@ -51,24 +51,185 @@ pub struct Look {
     pub presence: f32,
 }
 
-/// Textures of the shown frame.
-struct Textures {
+/// Counts of a frame with their maximum pyramid, on the graphics card.
+pub struct Counts {
     tiling: Tiling,
-    values: wgpu::Texture,
-    marks: wgpu::Texture,
-    group: wgpu::BindGroup,
+    texture: wgpu::Texture,
+}
+
+/// Classes of label and net with their pyramid, on the graphics card and as a shadow in memory.
+pub struct Classes {
+    tiling: Tiling,
+    texture: wgpu::Texture,
     shadow: Marks,
+}
+
+/// What is drawn now.
+struct Textures {
+    counts: Counts,
+    classes: Classes,
+    group: wgpu::BindGroup,
+}
+
+/// The graphics card for whoever puts frames on it, from any thread.
+#[derive(Clone)]
+pub struct Card {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
 }
 
 /// The canvas' share of the graphics card.
 pub struct Gpu {
-    device: wgpu::Device,
-    queue: wgpu::Queue,
+    pub card: Card,
     pipeline: wgpu::RenderPipeline,
     layout: wgpu::BindGroupLayout,
     uniform: wgpu::Buffer,
     is_srgb: bool,
     textures: Option<Textures>,
+    /// What was drawn before, to be written over by the next upload.
+    spare: Spare,
+}
+
+/// Textures that nothing draws any more; those of the right size are used again.
+#[derive(Default)]
+pub struct Spare {
+    pub counts: Option<Counts>,
+    pub classes: Option<Classes>,
+}
+
+impl Card {
+    fn tiling(&self, width: usize, height: usize) -> Result<Tiling, String> {
+        let limits = self.device.limits();
+        Tiling::new(width, height, limits.max_texture_dimension_2d as usize)
+            .filter(|t| (t.tiles_x * t.tiles_y) as u32 <= limits.max_texture_array_layers)
+            .ok_or_else(|| {
+                format!("A frame of {width} x {height} pixels is too large for this graphics card.")
+            })
+    }
+
+    /// Puts a frame's pixels and their maximum pyramid on the card; a sentence where it is too large for it.
+    pub fn counts(
+        &self,
+        frame: &Frame,
+        is_bad_shown: bool,
+        spare: Option<Counts>,
+    ) -> Result<Counts, String> {
+        let tiling = self.tiling(frame.width(), frame.height())?;
+        let counts = spare.filter(|spare| spare.tiling == tiling);
+        let counts = counts.unwrap_or_else(|| Counts {
+            tiling,
+            texture: self.texture("counts", tiling, wgpu::TextureFormat::R32Float),
+        });
+        value_bands(frame, is_bad_shown, |level, top, cells| {
+            let rect = PixelRect::new(0, top, cells.width(), top + cells.height());
+            for piece in tiling.pieces(rect, level) {
+                self.upload(&counts.texture, cells, top, piece, level);
+            }
+            if level + 1 == LEVELS {
+                // Hands the band over, so that the window never waits for more than one.
+                self.queue.submit([]);
+            }
+        });
+        Ok(counts)
+    }
+
+    /// Puts the classes of label and net on the card.
+    pub fn classes(
+        &self,
+        (width, height): (usize, usize),
+        label: Option<&Sheet>,
+        net: Option<&Sheet>,
+        spare: Option<Classes>,
+    ) -> Result<Classes, String> {
+        let tiling = self.tiling(width, height)?;
+        let classes = spare.filter(|spare| spare.tiling == tiling);
+        let mut classes = classes.unwrap_or_else(|| Classes {
+            tiling,
+            texture: self.texture("classes", tiling, wgpu::TextureFormat::R8Uint),
+            shadow: Marks::new(width, height),
+        });
+        self.mark(
+            &mut classes,
+            PixelRect::new(0, 0, width, height),
+            label,
+            net,
+        );
+        self.queue.submit([]);
+        Ok(classes)
+    }
+
+    /// Takes over the classes of label and net within a rectangle of the frame.
+    fn mark(
+        &self,
+        classes: &mut Classes,
+        rect: PixelRect,
+        label: Option<&Sheet>,
+        net: Option<&Sheet>,
+    ) {
+        let touched = classes.shadow.update(rect, label, net);
+        for (level, (cells, rect)) in classes.shadow.levels.iter().zip(touched).enumerate() {
+            for piece in classes.tiling.pieces(rect, level) {
+                self.upload(&classes.texture, cells, 0, piece, level);
+            }
+        }
+    }
+
+    fn texture(&self, label: &str, tiling: Tiling, format: wgpu::TextureFormat) -> wgpu::Texture {
+        self.device.create_texture(&wgpu::TextureDescriptor {
+            label: Some(label),
+            size: wgpu::Extent3d {
+                width: tiling.tile_width as u32,
+                height: tiling.tile_height as u32,
+                depth_or_array_layers: (tiling.tiles_x * tiling.tiles_y) as u32,
+            },
+            mip_level_count: LEVELS as u32,
+            sample_count: 1,
+            dimension: wgpu::TextureDimension::D2,
+            format,
+            usage: wgpu::TextureUsages::TEXTURE_BINDING | wgpu::TextureUsages::COPY_DST,
+            view_formats: &[],
+        })
+    }
+
+    /// Writes one piece of a level straight from the grid's rows; the grid begins at row `top` of the level.
+    fn upload<T: bytemuck::Pod>(
+        &self,
+        texture: &wgpu::Texture,
+        cells: &Grid<T>,
+        top: usize,
+        piece: Piece,
+        level: usize,
+    ) {
+        let (source, stride) = (piece.source, cells.width());
+        let first = (source.y0 - top) * stride + source.x0;
+        let end = (source.y1 - top - 1) * stride + source.x1;
+        let Some(part) = cells.cells().get(first..end) else {
+            return;
+        };
+        self.queue.write_texture(
+            wgpu::TexelCopyTextureInfo {
+                texture,
+                mip_level: level as u32,
+                origin: wgpu::Origin3d {
+                    x: piece.x as u32,
+                    y: piece.y as u32,
+                    z: piece.layer as u32,
+                },
+                aspect: wgpu::TextureAspect::All,
+            },
+            bytemuck::cast_slice(part),
+            wgpu::TexelCopyBufferLayout {
+                offset: 0,
+                bytes_per_row: Some((stride * size_of::<T>()) as u32),
+                rows_per_image: None,
+            },
+            wgpu::Extent3d {
+                width: source.width() as u32,
+                height: source.height() as u32,
+                depth_or_array_layers: 1,
+            },
+        );
+    }
 }
 
 impl Gpu {
@@ -141,155 +302,79 @@ impl Gpu {
             mapped_at_creation: false,
         });
         Self {
-            queue: state.queue.clone(),
             is_srgb: state.target_format.is_srgb(),
-            device,
+            card: Card {
+                device,
+                queue: state.queue.clone(),
+            },
             pipeline,
             layout,
             uniform,
             textures: None,
+            spare: Spare::default(),
         }
     }
 
     /// Drops the frame's textures.
     pub fn clear(&mut self) {
         self.textures = None;
+        self.spare = Spare::default();
     }
 
-    /// Uploads a frame's pixels and their maximum pyramid; a sentence where it is too large for the card.
-    pub fn set_frame(&mut self, frame: &Frame, is_bad_shown: bool) -> Result<(), String> {
-        let (width, height) = (frame.width(), frame.height());
-        let limits = self.device.limits();
-        let tiling = Tiling::new(width, height, limits.max_texture_dimension_2d as usize)
-            .filter(|t| (t.tiles_x * t.tiles_y) as u32 <= limits.max_texture_array_layers)
-            .ok_or_else(|| {
-                format!("A frame of {width} x {height} pixels is too large for this graphics card.")
-            })?;
-        if self
-            .textures
-            .as_ref()
-            .is_none_or(|textures| textures.tiling != tiling)
-        {
-            self.textures = None;
-            self.textures = Some(self.create(tiling));
-        }
-        let Some(textures) = &self.textures else {
-            return Ok(());
+    /// Draws these from now on; counts that are not given stay as they are.
+    pub fn show(&mut self, counts: Option<Counts>, classes: Classes) {
+        let (counts, old) = match (counts, self.textures.take()) {
+            (Some(counts), old) => (counts, old.map(|old| (Some(old.counts), old.classes))),
+            (None, Some(old)) => (old.counts, Some((None, old.classes))),
+            (None, None) => return,
         };
-        for (level, cells) in value_pyramid(frame, is_bad_shown).iter().enumerate() {
-            for piece in tiling.pieces(cells.rect(), level) {
-                self.upload(&textures.values, cells, piece, level);
-            }
+        if let Some((counts, classes)) = old {
+            self.spare.counts = counts.or(self.spare.counts.take());
+            self.spare.classes = Some(classes);
         }
-        Ok(())
-    }
-
-    /// Takes over the classes of label and net within a rectangle of the frame.
-    pub fn set_marks(&mut self, rect: PixelRect, label: Option<&Sheet>, net: Option<&Sheet>) {
-        let Some(mut textures) = self.textures.take() else {
-            return;
-        };
-        let touched = textures.shadow.update(rect, label, net);
-        for (level, (cells, rect)) in textures.shadow.levels.iter().zip(touched).enumerate() {
-            for piece in textures.tiling.pieces(rect, level) {
-                self.upload(&textures.marks, cells, piece, level);
-            }
-        }
-        self.textures = Some(textures);
-    }
-
-    fn create(&self, tiling: Tiling) -> Textures {
-        let texture = |label, format| {
-            self.device.create_texture(&wgpu::TextureDescriptor {
-                label: Some(label),
-                size: wgpu::Extent3d {
-                    width: tiling.tile_width as u32,
-                    height: tiling.tile_height as u32,
-                    depth_or_array_layers: (tiling.tiles_x * tiling.tiles_y) as u32,
-                },
-                mip_level_count: LEVELS as u32,
-                sample_count: 1,
-                dimension: wgpu::TextureDimension::D2,
-                format,
-                usage: wgpu::TextureUsages::TEXTURE_BINDING | wgpu::TextureUsages::COPY_DST,
-                view_formats: &[],
-            })
-        };
-        let values = texture("counts", wgpu::TextureFormat::R32Float);
-        let marks = texture("classes", wgpu::TextureFormat::R8Uint);
         let view = |texture: &wgpu::Texture| {
             texture.create_view(&wgpu::TextureViewDescriptor {
                 dimension: Some(wgpu::TextureViewDimension::D2Array),
                 ..wgpu::TextureViewDescriptor::default()
             })
         };
-        let (values_view, marks_view) = (view(&values), view(&marks));
-        let group = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some("canvas"),
-            layout: &self.layout,
-            entries: &[
-                wgpu::BindGroupEntry {
-                    binding: 0,
-                    resource: self.uniform.as_entire_binding(),
-                },
-                wgpu::BindGroupEntry {
-                    binding: 1,
-                    resource: wgpu::BindingResource::TextureView(&values_view),
-                },
-                wgpu::BindGroupEntry {
-                    binding: 2,
-                    resource: wgpu::BindingResource::TextureView(&marks_view),
-                },
-            ],
-        });
-        Textures {
-            shadow: Marks::new(tiling.width, tiling.height),
-            tiling,
-            values,
-            marks,
+        let (counts_view, classes_view) = (view(&counts.texture), view(&classes.texture));
+        let entry = |binding, view| wgpu::BindGroupEntry {
+            binding,
+            resource: wgpu::BindingResource::TextureView(view),
+        };
+        let group = self
+            .card
+            .device
+            .create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some("canvas"),
+                layout: &self.layout,
+                entries: &[
+                    wgpu::BindGroupEntry {
+                        binding: 0,
+                        resource: self.uniform.as_entire_binding(),
+                    },
+                    entry(1, &counts_view),
+                    entry(2, &classes_view),
+                ],
+            });
+        self.textures = Some(Textures {
+            counts,
+            classes,
             group,
-        }
+        });
     }
 
-    /// Writes one piece of a level straight from the grid's rows.
-    fn upload<T: bytemuck::Pod>(
-        &self,
-        texture: &wgpu::Texture,
-        cells: &Grid<T>,
-        piece: Piece,
-        level: usize,
-    ) {
-        let (source, stride) = (piece.source, cells.width());
-        let first = source.y0 * stride + source.x0;
-        let Some(part) = cells
-            .cells()
-            .get(first..(source.y1 - 1) * stride + source.x1)
-        else {
-            return;
-        };
-        self.queue.write_texture(
-            wgpu::TexelCopyTextureInfo {
-                texture,
-                mip_level: level as u32,
-                origin: wgpu::Origin3d {
-                    x: piece.x as u32,
-                    y: piece.y as u32,
-                    z: piece.layer as u32,
-                },
-                aspect: wgpu::TextureAspect::All,
-            },
-            bytemuck::cast_slice(part),
-            wgpu::TexelCopyBufferLayout {
-                offset: 0,
-                bytes_per_row: Some((stride * size_of::<T>()) as u32),
-                rows_per_image: None,
-            },
-            wgpu::Extent3d {
-                width: source.width() as u32,
-                height: source.height() as u32,
-                depth_or_array_layers: 1,
-            },
-        );
+    /// Textures to write over; those that were delivered but never drawn come back here, too.
+    pub fn spare(&mut self) -> &mut Spare {
+        &mut self.spare
+    }
+
+    /// Takes over the classes of label and net within a rectangle of the frame.
+    pub fn set_marks(&mut self, rect: PixelRect, label: Option<&Sheet>, net: Option<&Sheet>) {
+        if let Some(textures) = &mut self.textures {
+            self.card.mark(&mut textures.classes, rect, label, net);
+        }
     }
 
     /// The shape that draws the frame into `rect`; `None` before the first frame.
@@ -303,7 +388,7 @@ impl Gpu {
         look: &Look,
     ) -> Option<egui::Shape> {
         let textures = self.textures.as_ref()?;
-        let tiling = textures.tiling;
+        let tiling = textures.counts.tiling;
         let uniform = Uniform {
             viewport_min: [rect.min.x, rect.min.y],
             origin,

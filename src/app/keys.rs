@@ -11,6 +11,7 @@ pub enum Action {
     Open,
     OpenFolder,
     OpenProject,
+    OpenPath,
     Demo,
     Export,
     Quit,
@@ -134,6 +135,12 @@ pub const TABLE: &[Entry] = &[
         &[(CTRL_SHIFT, Key::O)],
     ),
     entry(Action::OpenProject, Menu::File, "Open a project...", &[]),
+    entry(
+        Action::OpenPath,
+        Menu::File,
+        "Open by path...",
+        &[(CTRL, Key::L)],
+    ),
     entry(Action::Demo, Menu::File, "Open the demo", &[]),
     entry(
         Action::Export,

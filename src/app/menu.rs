@@ -288,6 +288,7 @@ impl Window {
             Action::Open => Command::OpenDialog,
             Action::OpenFolder => Command::OpenFolderDialog,
             Action::OpenProject => Command::OpenProjectDialog,
+            Action::OpenPath => Command::TypePath,
             Action::Demo => Command::OpenDemo,
             Action::Export => Command::ExportDialog,
             Action::Undo => Command::Undo,

@@ -16,6 +16,7 @@ mod text;
 mod theme;
 mod tools;
 mod training;
+mod upload;
 mod welcome;
 
 use std::sync::Arc;
@@ -25,10 +26,11 @@ use egui_wgpu::RenderState;
 
 use self::canvas::Canvas;
 use self::gpu::Gpu;
+use self::upload::{Delivery, Order, Uploader};
 use crate::domain::grid::PixelRect;
 use crate::session::Session;
 use crate::session::command::{Command, RunRequest};
-use crate::session::job::{FrameKey, Job, Predicted, Report};
+use crate::session::job::{FrameKey, Job, LoadedFrame, Predicted, Report};
 
 /// The session's way to the world: where jobs go and reports come from.
 pub struct World {
@@ -48,6 +50,15 @@ impl World {
     }
 }
 
+/// A change of this many pixels of the sheet goes to the card by way of the upload thread.
+const LARGE_CHANGE: usize = 1 << 20;
+
+/// The graphics card and the thread that fills it.
+struct Graphics {
+    gpu: Gpu,
+    uploader: Uploader,
+}
+
 /// What the textures hold, to upload only what changed.
 #[derive(Default)]
 struct Uploaded {
@@ -62,8 +73,10 @@ pub struct Window {
     pub session: Session,
     pub canvas: Canvas,
     world: World,
-    gpu: Option<Gpu>,
+    graphics: Option<Graphics>,
     uploaded: Uploaded,
+    /// A frame that was read and is not on the card yet; the session has not heard of it.
+    arrival: Option<(FrameKey, LoadedFrame)>,
     commands: Vec<Command>,
     browser: browser::Browser,
     histogram: plots::Histogram,
@@ -73,17 +86,24 @@ pub struct Window {
     is_calibrant_open: bool,
     palette: Option<String>,
     go_to: Option<String>,
+    typed_path: String,
 }
 
 impl Window {
     /// A window onto a session; without a render state the canvas stays empty.
     pub fn new(session: Session, world: World, render: Option<&RenderState>) -> Self {
+        let graphics = render.and_then(|state| {
+            let gpu = Gpu::new(state);
+            let uploader = Uploader::start(gpu.card.clone()).ok()?;
+            Some(Graphics { gpu, uploader })
+        });
         Self {
             session,
             canvas: Canvas::default(),
             world,
-            gpu: render.map(Gpu::new),
+            graphics,
             uploaded: Uploaded::default(),
+            arrival: None,
             commands: Vec::new(),
             browser: browser::Browser::default(),
             histogram: plots::Histogram::default(),
@@ -93,6 +113,7 @@ impl Window {
             is_calibrant_open: false,
             palette: None,
             go_to: None,
+            typed_path: String::new(),
         }
     }
 
@@ -104,9 +125,24 @@ impl Window {
     /// Takes in what the world has reported and hands out what the session asks for.
     pub fn logic(&mut self) {
         for report in (self.world.reports)() {
-            self.session.absorb(report);
+            match report {
+                Report::Frame {
+                    key,
+                    result: Ok(loaded),
+                } if self.graphics.is_some() => self.arrival = Some((key, loaded)),
+                report => self.session.absorb(report),
+            }
         }
+        self.upload();
         self.hand_out();
+    }
+
+    /// Whether the frame and its classes are on screen as the session has them.
+    pub fn is_settled(&self) -> bool {
+        let is_busy = |graphics: &Graphics| graphics.uploader.is_busy();
+        self.session.is_settled()
+            && self.arrival.is_none()
+            && !self.graphics.as_ref().is_some_and(is_busy)
     }
 
     fn hand_out(&mut self) {
@@ -119,9 +155,11 @@ impl Window {
     /// One picture of the window: draw, then apply what the user asked for while it was drawn.
     pub fn ui(&mut self, ui: &mut Ui) {
         let ctx = ui.ctx().clone();
+        if let Some(graphics) = &self.graphics {
+            graphics.uploader.context.get_or_init(|| ctx.clone());
+        }
         self.keyboard(&ctx);
         self.dropped(&ctx);
-        self.upload();
         self.layout(ui);
         self.overlays(&ctx);
         let has_changed = !self.commands.is_empty();
@@ -202,8 +240,9 @@ impl Window {
                 });
         }
         if has_run {
+            let gpu = self.graphics.as_ref().map(|graphics| &graphics.gpu);
             self.canvas
-                .show(ui, &self.session, self.gpu.as_ref(), &mut self.commands);
+                .show(ui, &self.session, gpu, &mut self.commands);
             self.show_frame_error(ui);
         } else {
             welcome::show(ui, &self.session, &mut self.commands);
@@ -231,6 +270,12 @@ impl Window {
             self.perform(ctx, action);
         }
         browser::go_to(ctx, &mut self.go_to, &self.session, &mut self.commands);
+        welcome::path_prompt(
+            ctx,
+            &mut self.typed_path,
+            &self.session,
+            &mut self.commands,
+        );
         self.training.show(ctx, &self.session, &mut self.commands);
         calibrant::show(
             ctx,
@@ -241,7 +286,9 @@ impl Window {
     }
 
     fn keyboard(&mut self, ctx: &egui::Context) {
-        let is_modal = self.palette.is_some() || self.go_to.is_some();
+        let is_modal = self.palette.is_some()
+            || self.go_to.is_some()
+            || self.session.path_prompt.is_some();
         if !is_modal {
             for action in menu::pressed(ctx) {
                 self.perform(ctx, action);
@@ -277,55 +324,150 @@ impl Window {
         }
     }
 
-    /// Brings the textures up to date: a new frame wholly, a stroke as its rectangle.
+    /// Brings the textures up to date: a new frame wholly and by the upload thread, a stroke as its rectangle and at once.
     fn upload(&mut self) {
-        let (Some(gpu), Some(shown)) = (&mut self.gpu, &self.session.shown) else {
-            if self.session.shown.is_none() {
-                self.uploaded = Uploaded::default();
-                if let Some(gpu) = &mut self.gpu {
-                    gpu.clear();
-                }
-            }
-            return;
-        };
-        let frame = &shown.loaded.frame;
-        let uploaded = &mut self.uploaded;
-        let is_new = uploaded.key != Some(shown.key);
-        if is_new || uploaded.is_bad_shown != self.session.layers.bad {
-            uploaded.is_bad_shown = self.session.layers.bad;
-            uploaded.key = Some(shown.key);
-            if let Err(reason) = gpu.set_frame(frame, uploaded.is_bad_shown) {
-                gpu.clear();
-                self.session.notice(reason);
-                return;
-            }
+        while let Some(delivery) = self.graphics.as_mut().and_then(|g| g.uploader.delivery()) {
+            self.take_delivery(delivery);
         }
+        // The selection has moved on since this frame was read.
+        if let Some((key, _)) = &self.arrival
+            && self.session.pending.key != Some(*key)
+        {
+            self.arrival = None;
+        }
+        self.mark_changes();
+        let order = self.next_order();
+        if let (Some(graphics), Some(mut order)) = (&mut self.graphics, order) {
+            order.spare = std::mem::take(graphics.gpu.spare());
+            graphics.uploader.order(order);
+        }
+    }
+
+    /// What the upload thread shall do next, if it is free: the frame that has arrived, or a large change of the shown one.
+    fn next_order(&self) -> Option<Order> {
+        if self.graphics.as_ref()?.uploader.is_busy() {
+            return None;
+        }
+        let is_bad_shown = self.session.layers.bad;
+        if let Some((key, loaded)) = &self.arrival {
+            let labels = self.session.pending.labels.as_ref()?.as_ref().ok();
+            let size = loaded.frame.pixels.rect();
+            let label = labels.map(|labels| labels.sheet.clone());
+            return Some(Order {
+                key: *key,
+                frame: loaded.frame.clone(),
+                is_with_counts: true,
+                is_bad_shown,
+                label: label.filter(|sheet| sheet.rect() == size),
+                net: self.session.predictions.get(&key.number).cloned(),
+                sheet_version: 0,
+                spare: gpu::Spare::default(),
+            });
+        }
+        let shown = self.session.shown.as_ref()?;
+        let uploaded = &self.uploaded;
+        let is_with_counts =
+            uploaded.key != Some(shown.key) || uploaded.is_bad_shown != is_bad_shown;
+        if !is_with_counts && !self.is_marked_wholly() {
+            return None;
+        }
+        Some(Order {
+            key: shown.key,
+            frame: shown.loaded.frame.clone(),
+            is_with_counts,
+            is_bad_shown,
+            label: Some(shown.sheet.clone()),
+            net: self.session.shown_prediction().cloned(),
+            sheet_version: self.session.sheet_version,
+            spare: gpu::Spare::default(),
+        })
+    }
+
+    /// Whether the classes on the card differ from those of the session in more than a small rectangle.
+    fn is_marked_wholly(&self) -> bool {
         let prediction = self.session.shown_prediction();
-        let same_prediction = match (&uploaded.prediction, prediction) {
+        let is_same = match (&self.uploaded.prediction, prediction) {
             (Some(old), Some(new)) => Arc::ptr_eq(old, new),
             (None, None) => true,
             _ => false,
         };
-        let version = self.session.sheet_version;
-        let seen = uploaded.sheet_version;
-        let rect = if is_new || !same_prediction {
-            frame.pixels.rect()
-        } else if version != seen {
-            self.changed_since(seen)
-                .unwrap_or_else(|| frame.pixels.rect())
-        } else {
-            PixelRect::new(0, 0, 0, 0)
-        };
-        let (prediction, sheet) = (prediction.cloned(), shown.sheet.clone());
-        let uploaded = &mut self.uploaded;
-        uploaded.sheet_version = version;
-        let net = prediction
-            .as_ref()
-            .map(|predicted| predicted.classes.as_ref());
-        if let (Some(gpu), false) = (&mut self.gpu, rect.is_empty()) {
-            gpu.set_marks(rect, Some(&sheet), net);
+        !is_same
+            || (self.session.sheet_version != self.uploaded.sheet_version
+                && self
+                    .changed_since(self.uploaded.sheet_version)
+                    .is_none_or(|rect| rect.area() > LARGE_CHANGE))
+    }
+
+    /// A frame or its classes are on the card: the session may show them.
+    fn take_delivery(&mut self, delivery: Delivery) {
+        let Delivery {
+            key,
+            textures,
+            is_bad_shown,
+            net,
+            mut sheet_version,
+        } = delivery;
+        if let Some((_, loaded)) = self.arrival.take_if(|(arrived, _)| *arrived == key) {
+            self.session.absorb(Report::Frame {
+                key,
+                result: Ok(loaded),
+            });
+            sheet_version = self.session.sheet_version;
         }
-        uploaded.prediction = prediction;
+        let is_shown = self.session.shown.as_ref().is_some_and(|s| s.key == key);
+        let Some(graphics) = &mut self.graphics else {
+            return;
+        };
+        match textures {
+            Ok((counts, classes)) if is_shown => {
+                graphics.gpu.show(counts, classes);
+                self.uploaded = Uploaded {
+                    key: Some(key),
+                    is_bad_shown,
+                    sheet_version,
+                    prediction: net,
+                };
+            }
+            Ok((counts, classes)) => {
+                *graphics.gpu.spare() = gpu::Spare {
+                    counts,
+                    classes: Some(classes),
+                };
+            }
+            Err(reason) => {
+                graphics.gpu.clear();
+                self.uploaded = Uploaded {
+                    key: Some(key),
+                    is_bad_shown,
+                    sheet_version: self.session.sheet_version,
+                    prediction: self.session.shown_prediction().cloned(),
+                };
+                self.session.notice(reason);
+            }
+        }
+    }
+
+    /// Uploads the rectangle that a stroke, a fill or an undo has changed.
+    fn mark_changes(&mut self) {
+        let version = self.session.sheet_version;
+        let (Some(shown), Some(rect)) = (
+            &self.session.shown,
+            self.changed_since(self.uploaded.sheet_version),
+        ) else {
+            return;
+        };
+        if self.uploaded.key != Some(shown.key)
+            || version == self.uploaded.sheet_version
+            || rect.area() > LARGE_CHANGE
+        {
+            return;
+        }
+        let prediction = self.uploaded.prediction.as_ref();
+        let net = prediction.map(|predicted| predicted.classes.as_ref());
+        if let Some(graphics) = &mut self.graphics {
+            graphics.gpu.set_marks(rect, Some(&shown.sheet), net);
+        }
+        self.uploaded.sheet_version = version;
     }
 
     /// The rectangle that changed since a version; `None` when that is no longer known.

@@ -78,31 +78,39 @@ pub struct Piece {
     pub source: PixelRect,
 }
 
-/// Maximum pyramid of a frame; bad pixels count as [`BAD`] unless they shall be shown like others.
-pub fn value_pyramid(frame: &Frame, is_bad_shown: bool) -> Vec<Grid<f32>> {
+/// Hands out the maximum pyramid of a frame in bands of whole rows: level, first row in that level, cells.
+///
+/// Bad pixels count as [`BAD`] unless they shall be shown like others. A band is about 2 MB, so that every level of it is
+/// made while the one below is still in the cache, and no copy of the frame is ever held.
+pub fn value_bands(
+    frame: &Frame,
+    is_bad_shown: bool,
+    mut put: impl FnMut(usize, usize, &Grid<f32>),
+) {
     let (width, height) = (frame.width(), frame.height());
-    let mut cells = Vec::with_capacity(width * height);
-    if is_bad_shown {
-        let pairs = frame.pixels.cells().iter().zip(frame.bad.cells());
-        cells.extend(pairs.map(|(value, bits)| {
-            if bits & bad::NOT_VALID == 0 {
-                *value
+    let rows = ((1 << 19) / width.max(1)).max(64) / 64 * 64;
+    for top in (0..height).step_by(rows) {
+        let bottom = (top + rows).min(height);
+        let part = top * width..bottom * width;
+        let pixels = frame.pixels.cells().get(part.clone()).unwrap_or_default();
+        let bits = frame.bad.cells().get(part).unwrap_or_default();
+        let cells = pixels.iter().zip(bits).map(|(value, bits)| {
+            let is_bad = if is_bad_shown {
+                bits & bad::NOT_VALID != 0
             } else {
-                BAD
-            }
-        }));
-    } else {
-        let finite = |value: &f32| if value.is_finite() { *value } else { BAD };
-        cells.extend(frame.pixels.cells().iter().map(finite));
+                !value.is_finite()
+            };
+            if is_bad { BAD } else { *value }
+        });
+        let Some(mut level) = Grid::from_cells(width, bottom - top, cells.collect()) else {
+            return;
+        };
+        put(0, top, &level);
+        for step in 1..LEVELS {
+            level = halved(&level);
+            put(step, top >> step, &level);
+        }
     }
-    let first =
-        Grid::from_cells(width, height, cells).unwrap_or_else(|| Grid::filled(width, height, BAD));
-    let mut levels = vec![first];
-    for _ in 1..LEVELS {
-        let Some(below) = levels.last() else { break };
-        levels.push(halved(below));
-    }
-    levels
 }
 
 /// A grid of half the size whose cells are the maximum of 2 x 2.
@@ -264,6 +272,28 @@ mod tests {
         }
     }
 
+    /// A frame of several bands has the same levels as one that is halved as a whole.
+    #[test]
+    fn bands_join_to_the_whole_pyramid() {
+        let (width, height) = (9001, 203);
+        let pixels = Grid::from_fn(width, height, |x, y| ((x * 7919 + y * 104_729) % 9973) as f32);
+        let bits = Grid::filled(width, height, 0);
+        let frame = Frame::new(0, pixels.clone(), bits).expect("same shape");
+        let mut levels: Vec<Vec<f32>> = vec![Vec::new(); LEVELS];
+        let mut bands = 0;
+        value_bands(&frame, true, |level, top, part| {
+            assert_eq!(levels[level].len(), top * part.width());
+            levels[level].extend_from_slice(part.cells());
+            bands += usize::from(level == 0);
+        });
+        assert!(bands > 2, "{bands}");
+        let mut expected = pixels;
+        for level in levels {
+            assert!(level == expected.cells());
+            expected = halved(&expected);
+        }
+    }
+
     #[test]
     fn pyramid_keeps_single_pixels_and_leaves_bad_ones_out() {
         let mut pixels = Grid::filled(101, 67, 1.0);
@@ -272,10 +302,19 @@ mod tests {
         *pixels.get_mut(3, 3).expect("inside") = 9e9;
         *bits.get_mut(3, 3).expect("inside") = bad::HOT;
         let frame = Frame::new(0, pixels, bits).expect("same shape");
-        let levels = value_pyramid(&frame, true);
-        assert_eq!(levels[6].cells(), &[1.0, 1.0, 1.0, 50.0]);
-        assert_eq!(levels[0].get(3, 3), Some(&BAD));
-        assert_eq!(value_pyramid(&frame, false)[6].get(0, 0), Some(&9e9));
+        let level = |is_bad_shown: bool, wanted: usize| {
+            let mut cells = Vec::new();
+            value_bands(&frame, is_bad_shown, |level, top, part| {
+                if level == wanted {
+                    assert_eq!(cells.len(), top * part.width(), "bands follow each other");
+                    cells.extend_from_slice(part.cells());
+                }
+            });
+            cells
+        };
+        assert_eq!(level(true, 6), [1.0, 1.0, 1.0, 50.0]);
+        assert_eq!(level(true, 0)[3 * 101 + 3], BAD);
+        assert_eq!(level(false, 6)[0], 9e9);
         let mut marks = Marks::new(101, 67);
         let mut sheet = Sheet::filled(101, 67, 0);
         *sheet.get_mut(100, 66).expect("inside") = Class::Peak.code();

@@ -84,7 +84,7 @@ pub fn render(start: Start, picture: Picture, out: &Path) -> Result<(), String> 
     // A job may ask for another one: settled means settled for a while.
     while quiet < 5 && Instant::now() < deadline {
         harness.step();
-        quiet = if harness.state().session.is_settled() {
+        quiet = if harness.state().is_settled() {
             quiet + 1
         } else {
             0

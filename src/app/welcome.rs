@@ -1,11 +1,14 @@
 //! The window without a run: where to drop, what was open lately, the demo.
 
+use std::path::PathBuf;
+
 use egui::{Ui, vec2};
 use egui_material_icons::icons::ICON_FOLDER_OPEN;
 
 use super::theme;
 use crate::session::Session;
 use crate::session::command::{Command, RunRequest};
+use crate::session::job::PathWanted;
 
 pub fn show(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
     let rect = ui.available_rect_before_wrap();
@@ -89,7 +92,75 @@ fn drop_area(ui: &mut Ui, session: &Session, is_hovering: bool, commands: &mut V
                 if ui.button("Open a run...").on_hover_text("Ctrl+O").clicked() {
                     commands.push(Command::OpenDialog);
                 }
+                ui.add_space(4.0);
+                let by_path = egui::Button::new(theme::small("or type its path")).frame(false);
+                if ui.add(by_path).on_hover_text("Ctrl+L").clicked() {
+                    commands.push(Command::TypePath);
+                }
             });
         });
     });
+}
+
+/// The question for a path: where the desktop has no file dialog, and for those who like to type.
+pub fn path_prompt(
+    ctx: &egui::Context,
+    typed: &mut String,
+    session: &Session,
+    commands: &mut Vec<Command>,
+) {
+    let Some(prompt) = &session.path_prompt else {
+        return;
+    };
+    let modal = egui::Modal::new(egui::Id::unique("path")).show(ctx, |ui| {
+        ui.set_width(560.0);
+        let (title, hint) = match prompt.wanted {
+            PathWanted::Open => (
+                "Open by path",
+                "/data/run_12.cxi, a folder, /data/*.cbf, events.lst or work.peaknet",
+            ),
+            PathWanted::Export => (
+                "Export a training set of the confirmed frames to",
+                "/data/set.h5",
+            ),
+        };
+        ui.label(theme::title(title));
+        if let Some(why) = prompt.why {
+            ui.label(theme::small(why));
+        }
+        ui.add_space(4.0);
+        let field = egui::TextEdit::singleline(typed)
+            .hint_text(hint)
+            .desired_width(f32::INFINITY);
+        let response = ui.add(field);
+        response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::TextInput, true, title));
+        response.request_focus();
+        let is_entered = ui.input(|input| input.key_pressed(egui::Key::Enter));
+        is_entered.then(|| at_home(typed.trim()))
+    });
+    match modal.inner {
+        Some(path) if !path.as_os_str().is_empty() => {
+            commands.push(match prompt.wanted {
+                PathWanted::Open => Command::Open(RunRequest {
+                    paths: vec![path],
+                    ..RunRequest::default()
+                }),
+                PathWanted::Export => Command::Export {
+                    out: path,
+                    format: "set".to_owned(),
+                },
+            });
+            commands.push(Command::ClosePathPrompt);
+        }
+        _ if modal.should_close() => commands.push(Command::ClosePathPrompt),
+        _ => {}
+    }
+}
+
+/// A typed path, `~/` meaning the user's home as in a shell.
+fn at_home(typed: &str) -> PathBuf {
+    match (typed.strip_prefix("~/"), std::env::var_os("HOME")) {
+        (Some(rest), Some(home)) => PathBuf::from(home).join(rest),
+        _ => PathBuf::from(typed),
+    }
 }

@@ -42,7 +42,10 @@ pub fn looks_like_frames(path: &Path) -> bool {
             | "img"
             | "edf"
             | "npy"
-    )
+            | "npz"
+    ) || ending
+        .strip_prefix("mar")
+        .is_some_and(|size| size.len() == 4 && size.bytes().all(|digit| digit.is_ascii_digit()))
 }
 
 /// Expands paths in the order given; the content of folders and globs comes in natural order.
@@ -83,7 +86,7 @@ fn expand_one(path: &Path, items: &mut Vec<Item>) -> Result<(), Error> {
             }
             if files.is_empty() {
                 return Err(Error::new(
-                    "no detector frames in this folder (HDF5, CBF, TIFF, IMG, EDF, NPY); give another",
+                    "no detector frames in this folder (HDF5, CBF, TIFF, IMG, EDF, mar345, NPY, NPZ); give another",
                     path,
                 ));
             }

@@ -301,7 +301,7 @@ impl Session {
         self.shown = Some(Shown {
             key,
             loaded,
-            sheet: Arc::new(labels.sheet),
+            sheet: labels.sheet,
             history: labels.history,
             read_only,
         });
@@ -334,7 +334,7 @@ impl Session {
 
 fn empty_labels(width: usize, height: usize) -> LoadedLabels {
     LoadedLabels {
-        sheet: Sheet::filled(width, height, 0),
+        sheet: Arc::new(Sheet::filled(width, height, 0)),
         history: History::default(),
     }
 }

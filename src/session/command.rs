@@ -92,6 +92,9 @@ pub enum Command {
     OpenFolderDialog,
     OpenProjectDialog,
     OpenDemo,
+    /// Ask for a path to open in the window itself; works where the desktop has no file dialog.
+    TypePath,
+    ClosePathPrompt,
     GoTo(usize),
     /// So many frames on, or back when negative.
     Step(isize),

@@ -29,7 +29,7 @@ pub struct LoadedFrame {
 /// The labels of a frame as the project keeps them.
 #[derive(Clone, Debug)]
 pub struct LoadedLabels {
-    pub sheet: Sheet,
+    pub sheet: Arc<Sheet>,
     pub history: History,
 }
 
@@ -107,6 +107,15 @@ pub struct TrainingLine {
     pub seconds: f64,
 }
 
+/// What a path is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathWanted {
+    /// A run or a project to open.
+    Open,
+    /// Where the training set goes.
+    Export,
+}
+
 #[derive(Clone, Debug)]
 pub enum Job {
     OpenRun {
@@ -181,6 +190,8 @@ pub enum Report {
     /// What a dialog, a drop or the demo chose.
     Chosen(RunRequest),
     ExportChosen(PathBuf),
+    /// The desktop has no file dialog; the window asks for the path itself.
+    NoDialog(PathWanted),
     Frame {
         key: FrameKey,
         result: Result<LoadedFrame, String>,

@@ -16,7 +16,9 @@ use std::sync::Arc;
 
 use self::browse::{FrameRow, OpenRun, Pending, Shown};
 use self::command::{Command, Layers, RunRequest, View};
-use self::job::{Calibration, FrameKey, Job, NetEntry, NetInfo, Predicted, Report, TrainingLine};
+use self::job::{
+    Calibration, FrameKey, Job, NetEntry, NetInfo, PathWanted, Predicted, Report, TrainingLine,
+};
 use self::tool::{Gesture, Tool};
 use crate::domain::calibrant::Calibrant;
 use crate::domain::frame::Statistics;
@@ -36,6 +38,13 @@ pub struct Notice {
 pub enum Cure {
     RetryStore,
     OpenAnother,
+}
+
+/// A path that the window asks for, and why it asks itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathPrompt {
+    pub wanted: PathWanted,
+    pub why: Option<&'static str>,
 }
 
 /// A training under way or just ended.
@@ -111,6 +120,8 @@ pub struct Session {
     pub calibration: Option<(FrameKey, Calibration)>,
 
     pub notices: Vec<Notice>,
+    /// The window asks for a path.
+    pub path_prompt: Option<PathPrompt>,
     pub recent: Vec<PathBuf>,
     run_serial: u64,
     jobs: Vec<Job>,
@@ -189,6 +200,13 @@ impl Session {
             Command::OpenFolderDialog => self.jobs.push(Job::OpenDialog { folder: true }),
             Command::OpenProjectDialog => self.jobs.push(Job::OpenProjectDialog),
             Command::OpenDemo => self.jobs.push(Job::OpenDemo),
+            Command::TypePath => {
+                self.path_prompt = Some(PathPrompt {
+                    wanted: PathWanted::Open,
+                    why: None,
+                });
+            }
+            Command::ClosePathPrompt => self.path_prompt = None,
             Command::GoTo(number) => self.go_to(number),
             Command::Step(by) => self.step(by),
             Command::First => self.go_to(0),
@@ -243,6 +261,12 @@ impl Session {
                 out,
                 format: "set".to_owned(),
             }),
+            Report::NoDialog(wanted) => {
+                self.path_prompt = Some(PathPrompt {
+                    wanted,
+                    why: Some("This desktop has no file dialog (zenity is one that could be installed)."),
+                });
+            }
             Report::Frame { key, result } => self.frame_arrived(key, result),
             Report::ProjectOpened { run, result } => self.project_opened(run, result),
             Report::Labels { key, result } => self.labels_arrived(key, result),

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::desk::Desk;
 use super::{Shared, lock};
@@ -13,7 +13,7 @@ use crate::domain::labels::{Class, Sheet};
 use crate::domain::radial;
 use crate::io::{self, OpenOptions};
 use crate::session::command::RunRequest;
-use crate::session::job::{Calibration, FrameKey, LoadedFrame, Report};
+use crate::session::job::{Calibration, FrameKey, LoadedFrame, PathWanted, Report};
 
 type CalibrateWork = (
     FrameKey,
@@ -118,6 +118,24 @@ pub fn options_of(request: &RunRequest) -> OpenOptions {
 }
 
 fn open(shared: &Shared, serial: u64, request: &RunRequest) {
+    if let ([project], None) = (request.paths.as_slice(), &request.project)
+        && project.extension().is_some_and(|ending| ending == "peaknet")
+    {
+        let result = match io::project::runs_of(project) {
+            Ok(paths) => {
+                return shared.report(Report::Chosen(RunRequest {
+                    paths,
+                    project: Some(project.clone()),
+                    ..request.clone()
+                }));
+            }
+            Err(error) => Err(error.to_string()),
+        };
+        return shared.report(Report::RunOpened {
+            run: serial,
+            result,
+        });
+    }
     let result = match io::open_run(&request.paths, &options_of(request)) {
         Ok(run) => {
             let info = Arc::new(run.info.clone());
@@ -200,46 +218,43 @@ pub fn ask_user(shared: Arc<Shared>, dialog: Dialog) {
     }
 }
 
+/// Nobody closes a dialog within this time: it was never there.
+const LEAST_THOUGHT: Duration = Duration::from_millis(250);
+
 fn ask(shared: &Shared, dialog: &Dialog) {
     let asker = rfd::FileDialog::new();
-    let chosen = |paths: Vec<PathBuf>, project: Option<PathBuf>| {
+    let begun = Instant::now();
+    let run = |paths: Vec<PathBuf>| {
         Report::Chosen(RunRequest {
             paths,
-            project,
             ..RunRequest::default()
         })
     };
-    match dialog {
-        Dialog::Run { folder: false } => {
-            if let Some(paths) = asker.set_title("Open a run").pick_files() {
-                shared.report(chosen(paths, None));
-            }
-        }
+    let chosen = match dialog {
+        Dialog::Run { folder: false } => asker.set_title("Open a run").pick_files().map(run),
         Dialog::Run { folder: true } => {
-            if let Some(path) = asker.set_title("Open a folder of frames").pick_folder() {
-                shared.report(chosen(vec![path], None));
-            }
+            let picked = asker.set_title("Open a folder of frames").pick_folder();
+            picked.map(|path| run(vec![path]))
         }
-        Dialog::Project => {
-            let picked = asker
-                .set_title("Open a project")
-                .add_filter("PeakNet project", &["peaknet"])
-                .pick_file();
-            if let Some(path) = picked {
-                match io::project::runs_of(&path) {
-                    Ok(paths) => shared.report(chosen(paths, Some(path))),
-                    Err(error) => shared.report(Report::Notice(error.to_string())),
-                }
-            }
+        Dialog::Project => asker
+            .set_title("Open a project")
+            .add_filter("PeakNet project", &["peaknet"])
+            .pick_file()
+            .map(|path| run(vec![path])),
+        Dialog::Export => asker
+            .set_title("Export a training set of the confirmed frames")
+            .set_file_name("set.h5")
+            .save_file()
+            .map(Report::ExportChosen),
+    };
+    match chosen {
+        Some(report) => shared.report(report),
+        None if begun.elapsed() < LEAST_THOUGHT => {
+            shared.report(Report::NoDialog(match dialog {
+                Dialog::Export => PathWanted::Export,
+                _ => PathWanted::Open,
+            }));
         }
-        Dialog::Export => {
-            let picked = asker
-                .set_title("Export a training set of the confirmed frames")
-                .set_file_name("set.h5")
-                .save_file();
-            if let Some(path) = picked {
-                shared.report(Report::ExportChosen(path));
-            }
-        }
+        None => {}
     }
 }

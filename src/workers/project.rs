@@ -206,7 +206,7 @@ impl Keeper {
 
     fn load(&mut self, key: FrameKey, width: usize, height: usize) -> Result<LoadedLabels, String> {
         let blank = || LoadedLabels {
-            sheet: Sheet::filled(width, height, 0),
+            sheet: Arc::new(Sheet::filled(width, height, 0)),
             history: History::default(),
         };
         let Some(open) = self.opened(key) else {
@@ -225,7 +225,7 @@ impl Keeper {
             self.shared.report(Report::Notice(notice));
         }
         Ok(LoadedLabels {
-            sheet: stored.sheet,
+            sheet: Arc::new(stored.sheet),
             history: stored.history,
         })
     }

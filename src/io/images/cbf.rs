@@ -2,7 +2,7 @@
 
 use super::super::number::{Codes, Kind, Number};
 use super::text::{dectris, latin};
-use super::{Decoded, Head, TRUNCATED};
+use super::{Decoded, Head, TRUNCATED, find};
 
 const SECTION: &[u8] = b"--CIF-BINARY-FORMAT-SECTION--";
 /// What stands between the header of a binary section and its data (CBF definition, imgCIF dictionary).
@@ -17,18 +17,6 @@ struct Section {
     height: usize,
     number: Number,
     byte_offset: bool,
-}
-
-fn find(bytes: &[u8], pattern: &[u8], from: usize) -> Option<usize> {
-    let first = *pattern.first()?;
-    let mut at = from;
-    loop {
-        at += bytes.get(at..)?.iter().position(|byte| *byte == first)?;
-        if bytes.get(at..)?.starts_with(pattern) {
-            return Some(at);
-        }
-        at += 1;
-    }
 }
 
 /// The next section at or behind `from`, if there is one.

@@ -2,7 +2,9 @@
 
 mod cbf;
 mod edf;
+mod mar345;
 mod npy;
+mod npz;
 mod smv;
 mod text;
 mod tiff;
@@ -22,6 +24,8 @@ enum Format {
     Smv,
     Edf,
     Npy,
+    Npz,
+    Mar345,
 }
 
 /// What a file says before its pixels.
@@ -74,7 +78,7 @@ struct Decoded {
     bytes: Vec<u8>,
 }
 
-/// No header of a format is longer; TIFF files are read whole.
+/// No header of a format is longer; TIFF and NPZ files are read whole.
 const HEAD_BYTES: u64 = 128 * 1024;
 const MOST_BYTES: u64 = 2 << 30;
 const MOST_PIXELS: usize = 1 << 28;
@@ -96,7 +100,7 @@ pub fn whole_file_compression(first: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Reads the header only (of TIFF files the whole file).
+/// Reads the header only (of TIFF and NPZ files the whole file).
 pub fn head(path: &Path) -> Result<Head, Error> {
     let first = prefix(path, HEAD_BYTES)?;
     let format = recognise(&first).ok_or_else(|| unknown(&first, path))?;
@@ -111,6 +115,8 @@ pub fn head(path: &Path) -> Result<Head, Error> {
         Format::Smv => smv::head(&first).map(|(head, _)| head),
         Format::Edf => edf::head(&first).map(|(head, _)| head),
         Format::Npy => npy::head(&first).map(|(head, _)| head),
+        Format::Npz => npz::array(&load(path)?, HEAD_BYTES).map(|(head, ..)| head),
+        Format::Mar345 => mar345::head(&first),
     };
     let head = head.map_err(|what| Error::new(what, path))?;
     if head
@@ -142,6 +148,9 @@ pub fn read(path: &Path, frame: usize) -> Result<Pixels, Error> {
         Format::Smv => plain(&bytes, smv::head(&bytes), frame),
         Format::Edf => plain(&bytes, edf::head(&bytes), frame),
         Format::Npy => plain(&bytes, npy::head(&bytes), frame),
+        Format::Npz => npz::array(&bytes, MOST_BYTES)
+            .and_then(|(head, start, array)| plain(&array, Ok((head, start)), frame)),
+        Format::Mar345 => mar345::decode(&bytes),
     };
     let Decoded { head, bytes } = decoded.map_err(|what| Error::new(what, path))?;
     let mut pixels = vec![0.0; head.width * head.height];
@@ -200,6 +209,10 @@ fn recognise(first: &[u8]) -> Option<Format> {
         Some(Format::Tiff)
     } else if first.starts_with(b"\x93NUMPY") {
         Some(Format::Npy)
+    } else if first.starts_with(b"PK\x03\x04") && zip_of_arrays(first) {
+        Some(Format::Npz)
+    } else if mar345::is_mar345(first) {
+        Some(Format::Mar345)
     } else {
         let text = text::latin(first.get(..first.len().min(1024)).unwrap_or(first));
         let trimmed = text.trim_start();
@@ -215,6 +228,28 @@ fn recognise(first: &[u8]) -> Option<Format> {
     }
 }
 
+/// Whether the first entry of a zip file is a NumPy array.
+fn zip_of_arrays(first: &[u8]) -> bool {
+    let name = first.get(26..28).and_then(|length| {
+        let length = usize::from(u16::from_le_bytes(*length.first_chunk()?));
+        first.get(30..30 + length)
+    });
+    name.is_some_and(|name| name.ends_with(b".npy"))
+}
+
+/// Where a pattern stands at or behind a place.
+fn find(bytes: &[u8], pattern: &[u8], from: usize) -> Option<usize> {
+    let first = *pattern.first()?;
+    let mut at = from;
+    loop {
+        at += bytes.get(at..)?.iter().position(|byte| *byte == first)?;
+        if bytes.get(at..)?.starts_with(pattern) {
+            return Some(at);
+        }
+        at += 1;
+    }
+}
+
 /// The sentence for content that no format claims.
 pub fn unknown(first: &[u8], path: &Path) -> Error {
     let sentence = if first.is_empty() {
@@ -223,7 +258,7 @@ pub fn unknown(first: &[u8], path: &Path) -> Error {
         "this is not what its name says, no format of detector frames begins so; give another file"
             .to_owned()
     } else {
-        "this is no known format of detector frames (HDF5, CBF, TIFF, SMV, EDF, NPY); give another file".to_owned()
+        "this is no known format of detector frames (HDF5, CBF, TIFF, SMV, EDF, mar345, NPY, NPZ); give another file".to_owned()
     };
     Error::new(sentence, path)
 }

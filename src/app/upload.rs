@@ -1,0 +1,114 @@
+//! The thread that puts frames on the graphics card, so that the window never waits for an upload.
+//!
+//! A frame that has been read is held back until its pixels and classes are on the card; only then does the session hear of
+//! it. What is drawn and what may be painted on are therefore always the same frame.
+
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, OnceLock};
+
+use super::gpu::{Card, Classes, Counts, Spare};
+use crate::domain::frame::Frame;
+use crate::domain::labels::Sheet;
+use crate::session::job::{FrameKey, Predicted};
+
+/// What shall be on the card.
+pub struct Order {
+    pub key: FrameKey,
+    pub frame: Arc<Frame>,
+    /// Pixels too, or classes alone.
+    pub is_with_counts: bool,
+    pub is_bad_shown: bool,
+    pub label: Option<Arc<Sheet>>,
+    pub net: Option<Arc<Predicted>>,
+    /// The version of the sheet that `label` is.
+    pub sheet_version: u64,
+    pub spare: Spare,
+}
+
+/// What is there now.
+pub struct Delivery {
+    pub key: FrameKey,
+    pub textures: Result<(Option<Counts>, Classes), String>,
+    pub is_bad_shown: bool,
+    pub net: Option<Arc<Predicted>>,
+    pub sheet_version: u64,
+}
+
+/// The window's end of the thread; one order is under way at a time.
+pub struct Uploader {
+    orders: Sender<Order>,
+    deliveries: Receiver<Delivery>,
+    /// Whom to wake when something is there; known with the first picture.
+    pub context: Arc<OnceLock<egui::Context>>,
+    is_busy: bool,
+}
+
+impl Uploader {
+    /// Starts the thread; it ends with the uploader.
+    pub fn start(card: Card) -> std::io::Result<Self> {
+        let (orders, inbox) = mpsc::channel::<Order>();
+        let (outbox, deliveries) = mpsc::channel();
+        let context = Arc::new(OnceLock::<egui::Context>::new());
+        let wake = context.clone();
+        std::thread::Builder::new()
+            .name("upload".to_owned())
+            .spawn(move || {
+                for order in inbox {
+                    if outbox.send(carry_out(&card, order)).is_err() {
+                        return;
+                    }
+                    if let Some(context) = wake.get() {
+                        context.request_repaint();
+                    }
+                }
+            })?;
+        Ok(Self {
+            orders,
+            deliveries,
+            context,
+            is_busy: false,
+        })
+    }
+
+    pub const fn is_busy(&self) -> bool {
+        self.is_busy
+    }
+
+    /// Gives an order; only while none is under way.
+    pub fn order(&mut self, order: Order) {
+        self.is_busy = self.orders.send(order).is_ok();
+    }
+
+    /// What has been carried out since the last call.
+    pub fn delivery(&mut self) -> Option<Delivery> {
+        let delivery = self.deliveries.try_recv().ok()?;
+        self.is_busy = false;
+        Some(delivery)
+    }
+}
+
+fn carry_out(card: &Card, order: Order) -> Delivery {
+    let size = (order.frame.width(), order.frame.height());
+    let Spare {
+        counts: spare,
+        classes,
+    } = order.spare;
+    let counts = if order.is_with_counts {
+        card.counts(&order.frame, order.is_bad_shown, spare)
+            .map(Some)
+    } else {
+        Ok(None)
+    };
+    let textures = counts.and_then(|counts| {
+        let net = order.net.as_ref().map(|net| net.classes.as_ref());
+        let classes = card.classes(size, order.label.as_deref(), net, classes)?;
+        Ok((counts, classes))
+    });
+    Delivery {
+        key: order.key,
+        textures,
+        is_bad_shown: order.is_bad_shown,
+        net: order.net,
+        sheet_version: order.sheet_version,
+    }
+}
