@@ -14,10 +14,10 @@ pub fn array(bytes: &[u8], most: u64) -> Result<(Head, usize, Vec<u8>), String> 
     let mut reason = "the npz file holds no array; give one with frames".to_owned();
     for index in 0..archive.len() {
         let entry = archive.by_index(index).map_err(damaged)?;
-        if !entry.name().ends_with(".npy") {
+        let name = entry.name().map_err(damaged)?.into_owned();
+        if !name.ends_with(".npy") {
             continue;
         }
-        let name = entry.name().to_owned();
         let mut first = Vec::new();
         entry
             .take(super::HEAD_BYTES)
