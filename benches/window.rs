@@ -48,7 +48,11 @@ fn page(harness: &mut Driven, size: &str) {
     let (mut steps, mut until_shown) = (Vec::new(), Vec::new());
     for round in 0..20 {
         let key = if round % 4 < 2 { Key::D } else { Key::A };
-        let wanted = harness.state().session.selected.wrapping_add_signed(if key == Key::D { 1 } else { -1 });
+        let wanted = harness
+            .state()
+            .session
+            .selected
+            .wrapping_add_signed(if key == Key::D { 1 } else { -1 });
         harness.key_press_modifiers(Modifiers::NONE, key);
         let start = Instant::now();
         loop {
@@ -67,7 +71,10 @@ fn page(harness: &mut Driven, size: &str) {
         memory::settle(harness, 1);
     }
     print(&format!("page, {size}: a step"), steps);
-    print(&format!("page, {size}: key to frame on the card"), until_shown);
+    print(
+        &format!("page, {size}: key to frame on the card"),
+        until_shown,
+    );
 }
 
 fn drag_tone(harness: &mut Driven, size: &str) {
@@ -83,7 +90,10 @@ fn drag_tone(harness: &mut Driven, size: &str) {
 
 /// Strokes of a 100 px brush across the frame, the view zoomed so that they are long.
 fn paint(harness: &mut Driven, size: &str) {
-    harness.state_mut().session.apply(Command::SetBrushDiameter(100.0));
+    harness
+        .state_mut()
+        .session
+        .apply(Command::SetBrushDiameter(100.0));
     let rect = harness.state().canvas.rect;
     let mut steps = Vec::new();
     let mut ends = Vec::new();
@@ -109,7 +119,10 @@ fn paint(harness: &mut Driven, size: &str) {
         memory::settle(harness, 1);
     }
     print(&format!("brush of 100 px, {size}: a step"), steps);
-    print(&format!("brush of 100 px, {size}: the end of a stroke"), ends);
+    print(
+        &format!("brush of 100 px, {size}: the end of a stroke"),
+        ends,
+    );
     let mut undone = Vec::new();
     for _ in 0..8 {
         harness.key_press_modifiers(Modifiers::COMMAND, Key::Z);

@@ -14,6 +14,7 @@ use peaknet_studio::session::command::RunRequest;
 use peaknet_studio::workers::Options;
 
 fn main() -> ExitCode {
+    quiet_vulkan();
     std::panic::set_hook(Box::new(|panic| {
         let place = panic
             .location()
@@ -35,6 +36,20 @@ fn main() -> ExitCode {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(failure)) => failure.report(),
         Err(_) => ExitCode::from(2),
+    }
+}
+
+/// Keeps a layer of the Vulkan library from looking for a Wayland desktop where there can be none: it complains on stderr.
+fn quiet_vulkan() {
+    if std::env::var_os("XDG_RUNTIME_DIR").is_none() {
+        #[expect(
+            unsafe_code,
+            reason = "no other thread runs yet that could read the environment"
+        )]
+        // SAFETY: this is the first thing that `main` does.
+        unsafe {
+            std::env::set_var("NODEVICE_SELECT", "1");
+        }
     }
 }
 

@@ -241,8 +241,7 @@ impl Window {
         }
         if has_run {
             let gpu = self.graphics.as_ref().map(|graphics| &graphics.gpu);
-            self.canvas
-                .show(ui, &self.session, gpu, &mut self.commands);
+            self.canvas.show(ui, &self.session, gpu, &mut self.commands);
             self.show_frame_error(ui);
         } else {
             welcome::show(ui, &self.session, &mut self.commands);
@@ -270,12 +269,7 @@ impl Window {
             self.perform(ctx, action);
         }
         browser::go_to(ctx, &mut self.go_to, &self.session, &mut self.commands);
-        welcome::path_prompt(
-            ctx,
-            &mut self.typed_path,
-            &self.session,
-            &mut self.commands,
-        );
+        welcome::path_prompt(ctx, &mut self.typed_path, &self.session, &mut self.commands);
         self.training.show(ctx, &self.session, &mut self.commands);
         calibrant::show(
             ctx,
@@ -286,9 +280,8 @@ impl Window {
     }
 
     fn keyboard(&mut self, ctx: &egui::Context) {
-        let is_modal = self.palette.is_some()
-            || self.go_to.is_some()
-            || self.session.path_prompt.is_some();
+        let is_modal =
+            self.palette.is_some() || self.go_to.is_some() || self.session.path_prompt.is_some();
         if !is_modal {
             for action in menu::pressed(ctx) {
                 self.perform(ctx, action);

@@ -215,8 +215,8 @@ pub fn run_strip(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
         let part = column * frames / columns
             ..((column + 1) * frames / columns).max(column * frames / columns + 1);
         let rows = session.rows.get(part).unwrap_or_default();
-        let left = inner.left() + column as f32 * pitch;
         let width = (pitch - f32::from(u8::from(pitch > 3.0))).clamp(1.0, 14.0);
+        let left = inner.left() + column as f32 * pitch + (pitch - width).max(0.0) / 2.0;
         if let Some(peaks) = rows.iter().filter_map(|row| row.peaks).max() {
             let height = (peaks as f32 / highest as f32).sqrt() * (floor - inner.top());
             let bar = Rect::from_min_max(

@@ -276,7 +276,9 @@ mod tests {
     #[test]
     fn bands_join_to_the_whole_pyramid() {
         let (width, height) = (9001, 203);
-        let pixels = Grid::from_fn(width, height, |x, y| ((x * 7919 + y * 104_729) % 9973) as f32);
+        let pixels = Grid::from_fn(width, height, |x, y| {
+            ((x * 7919 + y * 104_729) % 9973) as f32
+        });
         let bits = Grid::filled(width, height, 0);
         let frame = Frame::new(0, pixels.clone(), bits).expect("same shape");
         let mut levels: Vec<Vec<f32>> = vec![Vec::new(); LEVELS];

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::command::{RunRequest, View};
 use super::job::{FrameKey, Job, LoadedFrame, LoadedLabels, ProjectState};
-use super::{Cure, Session};
+use super::{Cure, Notice, Session};
 use crate::domain::frame::RunInfo;
 use crate::domain::labels::{History, Review, Sheet};
 
@@ -80,9 +80,12 @@ impl Session {
             Err(reason) => return self.notice_with(reason, Some(Cure::OpenAnother)),
         };
         self.cancel_gesture();
-        for notice in &info.notices {
-            self.notice(notice.clone());
-        }
+        self.notices.retain(|notice| !notice.is_of_run);
+        self.notices.extend(info.notices.iter().map(|text| Notice {
+            text: text.clone(),
+            cure: None,
+            is_of_run: true,
+        }));
         self.rows = vec![FrameRow::default(); info.frames];
         self.selected = 0;
         self.shown = None;

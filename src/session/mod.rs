@@ -32,6 +32,8 @@ pub struct Notice {
     pub text: String,
     /// The cure that the window offers as a button.
     pub cure: Option<Cure>,
+    /// It speaks of the open run and goes with it.
+    pub is_of_run: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,6 +188,7 @@ impl Session {
         let notice = Notice {
             text: text.into(),
             cure,
+            is_of_run: false,
         };
         if !self.notices.contains(&notice) {
             self.notices.push(notice);
@@ -264,7 +267,9 @@ impl Session {
             Report::NoDialog(wanted) => {
                 self.path_prompt = Some(PathPrompt {
                     wanted,
-                    why: Some("This desktop has no file dialog (zenity is one that could be installed)."),
+                    why: Some(
+                        "This desktop has no file dialog (zenity is one that could be installed).",
+                    ),
                 });
             }
             Report::Frame { key, result } => self.frame_arrived(key, result),

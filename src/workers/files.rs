@@ -119,7 +119,9 @@ pub fn options_of(request: &RunRequest) -> OpenOptions {
 
 fn open(shared: &Shared, serial: u64, request: &RunRequest) {
     if let ([project], None) = (request.paths.as_slice(), &request.project)
-        && project.extension().is_some_and(|ending| ending == "peaknet")
+        && project
+            .extension()
+            .is_some_and(|ending| ending == "peaknet")
     {
         let result = match io::project::runs_of(project) {
             Ok(paths) => {

@@ -67,7 +67,9 @@ pub fn head(first: &[u8]) -> Result<Head, String> {
         (value > 0.0).then_some(value * scale)
     };
     // Pixel edges in micrometres, wavelength in 1e-6 angstrom, distance in micrometres.
-    head.geometry.pixel_size_m = positive(6, 1e-6).zip(positive(7, 1e-6)).map(|(x, y)| [x, y]);
+    head.geometry.pixel_size_m = positive(6, 1e-6)
+        .zip(positive(7, 1e-6))
+        .map(|(x, y)| [x, y]);
     head.geometry.wavelength_angstrom = positive(8, 1e-6);
     head.geometry.detector_distance_m = positive(9, 1e-6);
     let text = latin(first.get(64..HEADER.min(first.len())).unwrap_or_default());
@@ -91,7 +93,10 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded, String> {
     let head = head(bytes)?;
     let at = super::find(bytes, PACKED, HEADER).ok_or(TRUNCATED)?;
     let line = bytes.get(at..).ok_or(TRUNCATED)?;
-    let end = line.iter().position(|byte| *byte == b'\n').ok_or(TRUNCATED)?;
+    let end = line
+        .iter()
+        .position(|byte| *byte == b'\n')
+        .ok_or(TRUNCATED)?;
     let is_second = latin(line.get(..end).unwrap_or_default()).contains(" V2");
     let packed = line.get(end + 1..).ok_or(TRUNCATED)?;
     let cells = unpack(packed, head.width, head.height, is_second)?;

@@ -25,7 +25,10 @@ pub fn array(bytes: &[u8], most: u64) -> Result<(Head, usize, Vec<u8>), String> 
             .map_err(|what| damaged(what.into()))?;
         match npy::head(&first) {
             Ok((mut head, start)) => {
-                let size = head.width.saturating_mul(head.height).saturating_mul(head.frames);
+                let size = head
+                    .width
+                    .saturating_mul(head.height)
+                    .saturating_mul(head.frames);
                 if head.width > 1
                     && head.height > 1
                     && best.as_ref().is_none_or(|(_, most, ..)| size > *most)
