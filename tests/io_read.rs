@@ -265,6 +265,27 @@ fn folders_and_single_images() {
         assert_eq!((run.info.frames, run.info.dtype.as_str()), (3, dtype));
         check(&run.read_frame(2).unwrap(), 2, (29, 37), name);
     }
+    for name in ["tiny_oxford.img", "tiny_bruker.0001", "tiny_bruker100.sfrm"] {
+        let frame = open(name).read_frame(0).unwrap();
+        for (y, x) in (0..32).flat_map(|y| (0..32).map(move |x| (y, x))) {
+            let wanted = match (y, x) {
+                (5, 0..4) => [300.0, 40e3, 70e3, 255.0][x],
+                (6, 3) => 65535.0,
+                _ => value(0, y, x),
+            };
+            assert_eq!(frame.pixels.get(x, y), Some(&wanted), "{name} at {x} {y}");
+        }
+    }
+    // Two arrays of two sections each, stacked along the slow axis; both versions of the packing.
+    let packed = open("packed.cbf").read_frame(0).unwrap();
+    for (row, x) in (0..4 * 37).flat_map(|row| (0..29).map(move |x| (row, x))) {
+        let wanted = match (row % 74, x) {
+            (40, 0..4) => [-5.0, 1e5, -1e5, (1 << 30) as f32][x],
+            _ => value(row / 37, row % 37, x),
+        };
+        let found = packed.pixels.get(x, row);
+        assert_eq!(found, Some(&wanted), "packed CBF at {x} {row}");
+    }
     let plate = open("plate.mar1200");
     assert_eq!(plate.info.geometry.pixel_size_m, Some([150e-6, 150e-6]));
     let plate = plate.read_frame(0).unwrap();

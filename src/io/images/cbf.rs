@@ -1,6 +1,7 @@
 //! CBF: miniCBF of Dectris detectors, and imgCIF files of one or more byte-offset arrays.
 
 use super::super::number::{Codes, Kind, Number};
+use super::bits::Bits;
 use super::text::{dectris, latin};
 use super::{Decoded, Head, TRUNCATED, find};
 
@@ -15,8 +16,25 @@ struct Section {
     width: usize,
     /// Second and further dimensions, stacked.
     height: usize,
+    /// Rows of one section of a three-dimensional array.
+    section_height: usize,
     number: Number,
-    byte_offset: bool,
+    packing: Packing,
+}
+
+/// How an array is compressed (CBF definition, "X-CBF_..." conversions).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Packing {
+    None,
+    ByteOffset,
+    /// Differences in runs of equal width; the second version has more widths.
+    Packed {
+        is_second: bool,
+        /// To the mean of the neighbours, not to the pixel before.
+        is_averaged: bool,
+        /// The section below counts among the neighbours.
+        is_correlated: bool,
+    },
 }
 
 /// The next section at or behind `from`, if there is one.
@@ -63,10 +81,19 @@ fn section(bytes: &[u8], from: usize) -> Result<Option<Section>, String> {
         }
     };
     let lower = header.to_lowercase();
-    let byte_offset = lower.contains("x-cbf_byte_offset");
-    if !byte_offset && lower.contains("conversions=") && !lower.contains("x-cbf_none") {
-        return Err("the CBF file is compressed in another way than byte offset; rewrite it, for instance with cbflib".to_owned());
-    }
+    let packing = if lower.contains("x-cbf_byte_offset") {
+        Packing::ByteOffset
+    } else if lower.contains("x-cbf_packed") {
+        Packing::Packed {
+            is_second: lower.contains("x-cbf_packed_v2"),
+            is_averaged: !lower.contains("flat"),
+            is_correlated: !lower.contains("uncorrelated_sections"),
+        }
+    } else if lower.contains("conversions=") && !lower.contains("x-cbf_none") {
+        return Err("the CBF file is compressed in another way than byte offset or packed; rewrite it, for instance with cbflib".to_owned());
+    } else {
+        Packing::None
+    };
     let width = size("X-Binary-Size-Fastest-Dimension");
     let height = size("X-Binary-Size-Second-Dimension");
     let (Some(width), Some(height), Some(length)) = (width, height, size("X-Binary-Size")) else {
@@ -78,15 +105,20 @@ fn section(bytes: &[u8], from: usize) -> Result<Option<Section>, String> {
         size: length,
         width,
         height: height.checked_mul(depth).ok_or(TRUNCATED)?,
+        section_height: height,
         number,
-        byte_offset,
+        packing,
     }))
 }
 
 fn head_of(text: &str, first: &Section, height: usize, arrays: usize) -> Head {
     let header = dectris(text);
     let mut head = Head::new("CBF", first.width, height, first.number);
-    head.compression = first.byte_offset.then_some("byte-offset");
+    head.compression = match first.packing {
+        Packing::None => None,
+        Packing::ByteOffset => Some("byte-offset"),
+        Packing::Packed { .. } => Some("ccp4-packed"),
+    };
     head.notices = header.notices;
     head.geometry = header.geometry;
     head.saturation = header.count_cutoff;
@@ -161,10 +193,12 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded, String> {
             .checked_mul(next.height)
             .filter(|n| *n <= super::MOST_PIXELS)
             .ok_or(TRUNCATED)?;
-        if next.byte_offset {
-            byte_offset(data, cells, next.number, &mut out)?;
-        } else {
-            out.extend_from_slice(data.get(..cells * next.number.bytes).ok_or(TRUNCATED)?);
+        match next.packing {
+            Packing::ByteOffset => byte_offset(data, cells, next.number, &mut out)?,
+            Packing::Packed { .. } => packed(data, &next, &mut out)?,
+            Packing::None => {
+                out.extend_from_slice(data.get(..cells * next.number.bytes).ok_or(TRUNCATED)?);
+            }
         }
         at = next.start + next.size;
         height += next.height;
@@ -239,4 +273,128 @@ fn byte_offset(data: &[u8], cells: usize, number: Number, out: &mut Vec<u8>) -> 
         }
     }
     Ok(())
+}
+
+/// CCP4-style packing as CBF has it: runs of differences, each to the mean of the neighbours that are known already.
+///
+/// CBF definition, "Packed" compression, after J. P. Abrahams, Joint CCP4 and ESF-EACBM Newsletter 28 (1993) 3; what the
+/// definition leaves open (which neighbours count at the edges) as CBFlib writes it.
+fn packed(data: &[u8], section: &Section, out: &mut Vec<u8>) -> Result<(), String> {
+    const WIDTHS: [u32; 8] = [0, 4, 5, 6, 7, 8, 16, 65];
+    const WIDTHS_2: [u32; 16] = [0, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 65];
+    /// Number, minimum and maximum of the elements and a reserved word, 64 bits each.
+    const HEADER: usize = 32;
+    let Packing::Packed {
+        is_second,
+        is_averaged,
+        is_correlated,
+    } = section.packing
+    else {
+        return Err(TRUNCATED.to_owned());
+    };
+    let bytes = section.number.bytes;
+    if section.number.kind == Kind::Float || !(1..=4).contains(&bytes) {
+        return Err(
+            "packed compression of such numbers is not known here; convert the file".to_owned(),
+        );
+    }
+    let is_signed = section.number.kind == Kind::Signed;
+    let clip = 8 * bytes as u32;
+    // Sums are taken over the stored words as they are, and get their sign from their highest bit.
+    let word = |value: u32| {
+        if bytes == 4 {
+            value
+        } else {
+            value & ((1 << clip) - 1)
+        }
+    };
+    let signed = |value: u32| ((value << (32 - clip)) as i32) >> (32 - clip);
+    let (width, height) = (section.width, section.section_height);
+    let area = width * height;
+    let length = width * section.height;
+    let mut cells: Vec<u32> = Vec::with_capacity(length);
+    let mut bits = Bits::new(data.get(HEADER..).ok_or(TRUNCATED)?);
+    while cells.len() < length {
+        let run = 1_usize << bits.take(3)?;
+        let mut step = if is_second {
+            WIDTHS_2[bits.take(4)? as usize & 15]
+        } else {
+            WIDTHS[bits.take(3)? as usize & 7]
+        };
+        if step == 65 && is_averaged {
+            step = clip;
+        }
+        for _ in 0..run.min(length - cells.len()) {
+            let difference = if step == 65 {
+                // The lower 32 bits are all that a number of at most 32 bits can need.
+                let low = bits.take(32)?;
+                bits.take(32)?;
+                bits.take(1)?;
+                low as i32
+            } else {
+                bits.signed(step)?
+            };
+            let at = cells.len();
+            let expected = if is_averaged {
+                neighbours(&cells, at, width, area, is_correlated, signed)
+            } else {
+                at.checked_sub(1).map_or(0, |before| cells[before])
+            };
+            cells.push(word(expected.wrapping_add(difference as u32)));
+        }
+    }
+    out.reserve(length * bytes);
+    for cell in cells {
+        let value = if is_signed { signed(cell) as u32 } else { cell };
+        out.extend_from_slice(value.to_le_bytes().get(..bytes).unwrap_or_default());
+    }
+    Ok(())
+}
+
+/// The mean of the neighbours that are known already: left, above right, above, above left, and the same below them.
+fn neighbours(
+    cells: &[u32],
+    at: usize,
+    width: usize,
+    area: usize,
+    is_correlated: bool,
+    signed: impl Fn(u32) -> i32,
+) -> u32 {
+    if at == 0 {
+        return 0;
+    }
+    let (x, y, section) = (at % width, at / width % (area / width), at / area);
+    let mut sum = 0_u32;
+    let mut count = 0_u32;
+    let mut add = |place: usize| {
+        sum = sum.wrapping_add(cells[place]);
+        count += 1;
+    };
+    if y == 0 {
+        // In the first row only the pixel before counts, at its beginning the one in the section below.
+        add(if x > 0 { at - 1 } else { at - area });
+    } else {
+        let (has_left, is_inside) = (x > 0, x > 0 && x + 1 < width);
+        for depth in 0..=usize::from(section > 0 && is_correlated) {
+            let here = at - depth * area;
+            if has_left {
+                // Below the current pixel, not below its left neighbour.
+                add(if depth == 0 { at - 1 } else { here });
+            }
+            if is_inside || x == 0 {
+                add(here + 1 - width);
+            }
+            add(here - width);
+            if is_inside {
+                add(here - width - 1);
+            }
+        }
+    }
+    let (round, shift) = match count {
+        8 => (4, 3),
+        4 => (2, 2),
+        2 => (1, 1),
+        _ => (0, 0),
+    };
+    ((signed(sum) + round) >> shift) as u32
 }

@@ -1,6 +1,7 @@
 //! mar345 image plates (.mar1200 to .mar3450): a header of 4096 bytes, pixels above 16 bits, one packed array.
 
 use super::super::number::{Kind, Number};
+use super::bits::Bits;
 use super::text::{latin, numbers};
 use super::{Decoded, Head, TRUNCATED};
 
@@ -134,7 +135,7 @@ fn unpack(packed: &[u8], width: usize, height: usize, is_second: bool) -> Result
     const WIDTHS_2: [u32; 16] = [0, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 32, 0];
     let length = width * height;
     let mut out: Vec<u16> = Vec::with_capacity(length);
-    let mut bits = Bits { packed, at: 0 };
+    let mut bits = Bits::new(packed);
     while out.len() < length {
         let (run, bit_width) = if is_second {
             (1 << bits.take(4)?, WIDTHS_2[bits.take(4)? as usize & 15])
@@ -161,34 +162,4 @@ fn unpack(packed: &[u8], width: usize, height: usize, is_second: bool) -> Result
         }
     }
     Ok(out)
-}
-
-/// A stream of bits, lowest first.
-struct Bits<'a> {
-    packed: &'a [u8],
-    at: usize,
-}
-
-impl Bits<'_> {
-    fn take(&mut self, width: u32) -> Result<u32, String> {
-        let first = self.packed.get(self.at / 8..).ok_or(TRUNCATED)?;
-        if self.at + width as usize > self.packed.len() * 8 {
-            return Err(TRUNCATED.to_owned());
-        }
-        let mut word = 0_u64;
-        for (i, byte) in first.iter().take(5).enumerate() {
-            word |= u64::from(*byte) << (8 * i);
-        }
-        let value = word >> (self.at % 8) & ((1 << width) - 1);
-        self.at += width as usize;
-        Ok(value as u32)
-    }
-
-    fn signed(&mut self, width: u32) -> Result<i32, String> {
-        if width == 0 {
-            return Ok(0);
-        }
-        let value = self.take(width)?;
-        Ok((value << (32 - width)) as i32 >> (32 - width))
-    }
 }

@@ -1,10 +1,13 @@
 //! Single frames in files of their own; whole-file .gz and .bz2 are looked through.
 
+mod bits;
+mod bruker;
 mod cbf;
 mod edf;
 mod mar345;
 mod npy;
 mod npz;
+mod oxford;
 mod smv;
 mod text;
 mod tiff;
@@ -26,6 +29,8 @@ enum Format {
     Npy,
     Npz,
     Mar345,
+    Bruker,
+    Oxford,
 }
 
 /// What a file says before its pixels.
@@ -117,6 +122,8 @@ pub fn head(path: &Path) -> Result<Head, Error> {
         Format::Npy => npy::head(&first).map(|(head, _)| head),
         Format::Npz => npz::array(&load(path)?, HEAD_BYTES).map(|(head, ..)| head),
         Format::Mar345 => mar345::head(&first),
+        Format::Bruker => bruker::head(&first),
+        Format::Oxford => oxford::head(&first),
     };
     let head = head.map_err(|what| Error::new(what, path))?;
     if head
@@ -151,6 +158,8 @@ pub fn read(path: &Path, frame: usize) -> Result<Pixels, Error> {
         Format::Npz => npz::array(&bytes, MOST_BYTES)
             .and_then(|(head, start, array)| plain(&array, Ok((head, start)), frame)),
         Format::Mar345 => mar345::decode(&bytes),
+        Format::Bruker => bruker::decode(&bytes),
+        Format::Oxford => oxford::decode(&bytes),
     };
     let Decoded { head, bytes } = decoded.map_err(|what| Error::new(what, path))?;
     let mut pixels = vec![0.0; head.width * head.height];
@@ -213,6 +222,10 @@ fn recognise(first: &[u8]) -> Option<Format> {
         Some(Format::Npz)
     } else if mar345::is_mar345(first) {
         Some(Format::Mar345)
+    } else if bruker::is_bruker(first) {
+        Some(Format::Bruker)
+    } else if oxford::is_oxford(first) {
+        Some(Format::Oxford)
     } else {
         let text = text::latin(first.get(..first.len().min(1024)).unwrap_or(first));
         let trimmed = text.trim_start();
@@ -258,7 +271,7 @@ pub fn unknown(first: &[u8], path: &Path) -> Error {
         "this is not what its name says, no format of detector frames begins so; give another file"
             .to_owned()
     } else {
-        "this is no known format of detector frames (HDF5, CBF, TIFF, SMV, EDF, mar345, NPY, NPZ); give another file".to_owned()
+        "this is no known format of detector frames (HDF5, CBF, TIFF, SMV, EDF, mar345, Bruker, Oxford, NPY, NPZ); give another file".to_owned()
     };
     Error::new(sentence, path)
 }
