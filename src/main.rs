@@ -60,6 +60,8 @@ fn view(arguments: &ViewArguments) -> Outcome {
         paths: arguments.paths.clone(),
         geometry: open.geometry.clone(),
         dataset: open.dataset.clone(),
+        shape: open.shape.clone(),
+        dtype: open.dtype.clone(),
         wavelength_angstrom: open.wavelength_angstrom,
         detector_distance_m: open.distance_m,
         pixel_size_m: open.pixel_size_m,

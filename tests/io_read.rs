@@ -458,3 +458,61 @@ fn tiff_of(width: u16, height: u16) -> Vec<u8> {
     out.extend(vec![1; size as usize]);
     out
 }
+
+/// Files whose writers are at hand here: raw numbers in either byte order, PNG, and whole files packed by zstd.
+#[test]
+fn raw_pixels_pictures_and_packed_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let cells =
+        |n: usize| (0..n * 37 * 29).map(|i| value(i / (37 * 29), i / 29 % 37, i % 29) as u16);
+    let big: Vec<u8> = cells(3).flat_map(u16::to_be_bytes).collect();
+    std::fs::write(path("three.bin"), &big).unwrap();
+    let raw = |shape: &[usize], dtype: &str| OpenOptions {
+        shape: shape.to_vec(),
+        dtype: Some(dtype.to_owned()),
+        ..OpenOptions::default()
+    };
+    for (shape, frames) in [(&[37, 29][..], 3), (&[2, 37, 29][..], 2)] {
+        let run = open_run(&[path("three.bin")], &raw(shape, ">u2")).unwrap();
+        assert_eq!(
+            (run.info.frames, run.info.dtype.as_str()),
+            (frames, "uint16")
+        );
+        check(&run.read_frame(1).unwrap(), 1, (29, 37), "raw");
+    }
+    for (shape, dtype, word) in [
+        (&[37, 30][..], "uint16", "has 6438 bytes"),
+        (&[4, 37, 29][..], "uint16", "correct --shape"),
+        (&[37, 29][..], "colour", "--dtype is not known"),
+        (&[37][..], "uint16", "HEIGHT,WIDTH"),
+        (&[0, 29][..], "uint16", "describes no frame"),
+        (&[][..], "uint16", "needs --shape"),
+    ] {
+        let error = open_run(&[path("three.bin")], &raw(shape, dtype)).unwrap_err();
+        assert!(error.to_string().contains(word), "{error}");
+    }
+
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, 29, 37);
+    encoder.set_color(png::ColorType::Grayscale);
+    encoder.set_depth(png::BitDepth::Sixteen);
+    let mut writer = encoder.write_header().unwrap();
+    writer.write_image_data(&big[..37 * 29 * 2]).unwrap();
+    writer.finish().unwrap();
+    std::fs::write(path("one.png"), bytes).unwrap();
+    let run = open_run(&[path("one.png")], &OpenOptions::default()).unwrap();
+    check(&run.read_frame(0).unwrap(), 0, (29, 37), "png");
+
+    let stack = std::fs::read(fixture("stack.npy")).unwrap();
+    let packed = zstd::encode_all(stack.as_slice(), 3).unwrap();
+    std::fs::write(path("stack.npy.zst"), &packed).unwrap();
+    let run = open_run(&[path("stack.npy.zst")], &OpenOptions::default()).unwrap();
+    assert_eq!(run.info.filters, ["zstd file"]);
+    check(&run.read_frame(2).unwrap(), 2, (29, 37), "zstd");
+    std::fs::write(path("short.npy.zst"), &packed[..packed.len() / 2]).unwrap();
+    let error = open_run(&[path("short.npy.zst")], &OpenOptions::default())
+        .and_then(|run| run.read_frame(2))
+        .unwrap_err();
+    assert!(error.to_string().contains("truncated"), "{error}");
+}

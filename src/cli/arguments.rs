@@ -20,6 +20,12 @@ pub struct OpenArguments {
     /// The HDF5 path of the frames, where the program cannot tell
     #[arg(long, value_name = "/H5/PATH")]
     pub dataset: Option<String>,
+    /// Of files without a header: how many pixels, slow axis first
+    #[arg(long, value_name = "[N,]H,W", value_delimiter = ',')]
+    pub shape: Vec<usize>,
+    /// Of files without a header: NumPy's name of a pixel's type, uint16 or float32 and so on
+    #[arg(long, value_name = "TYPE")]
+    pub dtype: Option<String>,
     /// Wavelength in angstrom
     #[arg(long, value_name = "A", value_parser = positive)]
     pub wavelength_angstrom: Option<f64>,
@@ -39,6 +45,8 @@ impl OpenArguments {
         OpenOptions {
             geometry: self.geometry.clone(),
             dataset: self.dataset.clone(),
+            shape: self.shape.clone(),
+            dtype: self.dtype.clone(),
             wavelength_angstrom: self.wavelength_angstrom,
             detector_distance_m: self.distance_m,
             pixel_size_m: self.pixel_size_m,

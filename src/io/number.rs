@@ -41,6 +41,30 @@ impl Number {
         }
     }
 
+    /// The number of NumPy's name, little-endian unless `>` stands before it; `None` for others.
+    pub fn named(name: &str) -> Option<Self> {
+        let big_endian = name.starts_with('>');
+        let name = name.trim_start_matches(['<', '>', '=']);
+        let all = [1, 2, 4, 8].into_iter().flat_map(|bytes| {
+            [Kind::Unsigned, Kind::Signed, Kind::Float].map(|kind| Self::new(kind, bytes))
+        });
+        let is_meant = |number: &Self| {
+            let letter = match number.kind {
+                Kind::Unsigned => 'u',
+                Kind::Signed => 'i',
+                Kind::Float => 'f',
+            };
+            number.name() == name || format!("{letter}{}", number.bytes) == name
+        };
+        let number = all
+            .filter(|number| number.kind != Kind::Float || number.bytes >= 4)
+            .find(is_meant)?;
+        Some(Self {
+            big_endian,
+            ..number
+        })
+    }
+
     /// NumPy's name: `uint16`, `float32`.
     pub fn name(self) -> String {
         let kind = match self.kind {

@@ -22,7 +22,7 @@ pub fn looks_like_frames(path: &Path) -> bool {
     if name.starts_with('.') {
         return false;
     }
-    for compressed in [".gz", ".bz2"] {
+    for compressed in [".gz", ".bz2", ".zst"] {
         if let Some(inner) = name.strip_suffix(compressed) {
             name = inner.to_owned();
             break;
@@ -43,6 +43,8 @@ pub fn looks_like_frames(path: &Path) -> bool {
             | "edf"
             | "npy"
             | "npz"
+            | "sfrm"
+            | "gfrm"
     ) || ending
         .strip_prefix("mar")
         .is_some_and(|size| size.len() == 4 && size.bytes().all(|digit| digit.is_ascii_digit()))

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use super::crystfel::{self, Flags, Geom};
 use super::h5::{self, Facts, Source};
+use super::images::raw::RawLayout;
 use super::layouts::{self, MaskMeaning};
 use super::number::{self, Codes};
 use super::paths::{self, Item};
@@ -23,6 +24,9 @@ pub struct OpenOptions {
     pub geometry: Option<PathBuf>,
     /// The HDF5 path of the frames.
     pub dataset: Option<String>,
+    /// Of pixels without a header: (height, width) or (frames, height, width), and NumPy's name of their type.
+    pub shape: Vec<usize>,
+    pub dtype: Option<String>,
     pub wavelength_angstrom: Option<f64>,
     pub detector_distance_m: Option<f64>,
     pub pixel_size_m: Option<f64>,
@@ -45,7 +49,11 @@ pub struct Run {
 #[derive(Debug)]
 enum Part {
     Stack(Box<StackPart>),
-    Image { file: PathBuf, frames: usize },
+    Image {
+        file: PathBuf,
+        frames: usize,
+        raw: Option<RawLayout>,
+    },
 }
 
 /// Frames of one opened HDF5 file.
@@ -112,10 +120,16 @@ fn open_files(
     let from_geom = geom
         .and_then(Geom::data_path)
         .filter(|_| options.dataset.is_none());
+    let path = items.first().map_or(Path::new("."), |item| &item.file);
+    let raw = RawLayout::new(&options.shape, options.dtype.as_deref())
+        .map_err(|what| Error::new(what, path))?;
     files
         .into_par_iter()
         .map(|file| {
-            let opened = open_file(&file, options.dataset.as_deref(), from_geom.as_deref())?;
+            let opened = match raw {
+                Some(raw) => open_image(&file, Some(raw))?,
+                None => open_file(&file, options.dataset.as_deref(), from_geom.as_deref())?,
+            };
             Ok((file, opened))
         })
         .collect()
@@ -142,7 +156,7 @@ fn open_file(file: &Path, dataset: Option<&str>, hint: Option<&str>) -> Result<O
         return open_hdf5(file, dataset, hint);
     }
     if images::is_image(file)? {
-        return open_image(file);
+        return open_image(file, None);
     }
     Err(images::unknown(&first, file))
 }
@@ -233,8 +247,8 @@ fn open_hdf5(file: &Path, dataset: Option<&str>, hint: Option<&str>) -> Result<O
     })
 }
 
-fn open_image(file: &Path) -> Result<Opened, Error> {
-    let head = images::head(file)?;
+fn open_image(file: &Path, raw: Option<RawLayout>) -> Result<Opened, Error> {
+    let head = images::head(file, raw.as_ref())?;
     let compressed = images::whole_file_compression(&raw_start(file));
     let info = RunInfo {
         width: head.width,
@@ -256,6 +270,7 @@ fn open_image(file: &Path) -> Result<Opened, Error> {
         part: Part::Image {
             file: std::path::absolute(file).unwrap_or_else(|_| file.to_owned()),
             frames: head.frames,
+            raw,
         },
         frames: head.frames,
         info,
@@ -407,8 +422,8 @@ impl Run {
         let (width, height) = (self.info.width, self.info.height);
         let (pixels, mut bits) = match self.parts.get(part) {
             Some(Part::Stack(stack)) => stack.read(local, width * height)?,
-            Some(Part::Image { file, .. }) => {
-                let image = images::read(file, local)?;
+            Some(Part::Image { file, raw, .. }) => {
+                let image = images::read(file, local, raw.as_ref())?;
                 if (image.width, image.height) != (width, height) {
                     return Err(Error::new(
                         "the frame has another size than the run; open it apart",

@@ -14,6 +14,9 @@ pub struct RunRequest {
     pub paths: Vec<PathBuf>,
     pub geometry: Option<PathBuf>,
     pub dataset: Option<String>,
+    /// Of files without a header, as on the command line.
+    pub shape: Vec<usize>,
+    pub dtype: Option<String>,
     pub wavelength_angstrom: Option<f64>,
     pub detector_distance_m: Option<f64>,
     pub pixel_size_m: Option<f64>,

@@ -110,6 +110,8 @@ pub fn options_of(request: &RunRequest) -> OpenOptions {
     OpenOptions {
         geometry: request.geometry.clone(),
         dataset: request.dataset.clone(),
+        shape: request.shape.clone(),
+        dtype: request.dtype.clone(),
         wavelength_angstrom: request.wavelength_angstrom,
         detector_distance_m: request.detector_distance_m,
         pixel_size_m: request.pixel_size_m,

@@ -8,13 +8,16 @@ mod mar345;
 mod npy;
 mod npz;
 mod oxford;
+mod png;
+pub mod raw;
 mod smv;
 mod text;
 mod tiff;
 
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
+use self::raw::RawLayout;
 use super::Error;
 use super::number::{self, Codes, Number};
 use crate::domain::geometry::Geometry;
@@ -31,6 +34,7 @@ enum Format {
     Mar345,
     Bruker,
     Oxford,
+    Png,
 }
 
 /// What a file says before its pixels.
@@ -100,13 +104,21 @@ pub fn whole_file_compression(first: &[u8]) -> Option<&'static str> {
         Some("gzip file")
     } else if first.starts_with(b"BZh") {
         Some("bzip2 file")
+    } else if first.starts_with(&ZSTD) {
+        Some("zstd file")
     } else {
         None
     }
 }
 
-/// Reads the header only (of TIFF and NPZ files the whole file).
-pub fn head(path: &Path) -> Result<Head, Error> {
+/// How a zstd frame begins (RFC 8878).
+const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
+/// Reads the header only (of TIFF and NPZ files the whole file); `raw` says what a file without a header holds.
+pub fn head(path: &Path, raw: Option<&RawLayout>) -> Result<Head, Error> {
+    if let Some(raw) = raw {
+        return raw.head(path);
+    }
     let first = prefix(path, HEAD_BYTES)?;
     let format = recognise(&first).ok_or_else(|| unknown(&first, path))?;
     let head = match format {
@@ -124,6 +136,7 @@ pub fn head(path: &Path) -> Result<Head, Error> {
         Format::Mar345 => mar345::head(&first),
         Format::Bruker => bruker::head(&first),
         Format::Oxford => oxford::head(&first),
+        Format::Png => png::head(&first),
     };
     let head = head.map_err(|what| Error::new(what, path))?;
     if head
@@ -146,22 +159,38 @@ pub fn head(path: &Path) -> Result<Head, Error> {
 /// Reads one frame; most files have only frame 0.
 ///
 /// Errors: as [`head`], and the file is truncated or damaged.
-pub fn read(path: &Path, frame: usize) -> Result<Pixels, Error> {
-    let bytes = load(path)?;
-    let format = recognise(&bytes).ok_or_else(|| unknown(&bytes, path))?;
-    let decoded = match format {
-        Format::Cbf => cbf::decode(&bytes),
-        Format::Tiff => tiff::decode(&bytes),
-        Format::Smv => plain(&bytes, smv::head(&bytes), frame),
-        Format::Edf => plain(&bytes, edf::head(&bytes), frame),
-        Format::Npy => plain(&bytes, npy::head(&bytes), frame),
-        Format::Npz => npz::array(&bytes, MOST_BYTES)
-            .and_then(|(head, start, array)| plain(&array, Ok((head, start)), frame)),
-        Format::Mar345 => mar345::decode(&bytes),
-        Format::Bruker => bruker::decode(&bytes),
-        Format::Oxford => oxford::decode(&bytes),
+pub fn read(path: &Path, frame: usize, raw: Option<&RawLayout>) -> Result<Pixels, Error> {
+    let said = |what: String| Error::new(what, path);
+    let Decoded { head, bytes } = if let Some(raw) = raw {
+        plain(path, raw.head(path)?, 0, frame)?
+    } else {
+        let first = prefix(path, HEAD_BYTES)?;
+        let format = recognise(&first).ok_or_else(|| unknown(&first, path))?;
+        let uncompressed = match format {
+            Format::Smv => Some(smv::head(&first)),
+            Format::Edf => Some(edf::head(&first)),
+            Format::Npy => Some(npy::head(&first)),
+            _ => None,
+        };
+        if let Some(head) = uncompressed {
+            let (head, start) = head.map_err(said)?;
+            plain(path, head, start, frame)?
+        } else {
+            let bytes = load(path)?;
+            let decoded = match format {
+                Format::Cbf => cbf::decode(&bytes),
+                Format::Tiff => tiff::decode(&bytes),
+                Format::Npz => npz::array(&bytes, MOST_BYTES)
+                    .and_then(|(head, start, array)| cut(&array, head, start, frame)),
+                Format::Mar345 => mar345::decode(&bytes),
+                Format::Bruker => bruker::decode(&bytes),
+                Format::Oxford => oxford::decode(&bytes),
+                Format::Png => png::decode(&bytes),
+                Format::Smv | Format::Edf | Format::Npy => Err(TRUNCATED.to_owned()),
+            };
+            decoded.map_err(said)?
+        }
     };
-    let Decoded { head, bytes } = decoded.map_err(|what| Error::new(what, path))?;
     let mut pixels = vec![0.0; head.width * head.height];
     let mut bad = vec![0; pixels.len()];
     if !number::decode(head.number, &bytes, head.codes, &mut pixels, &mut bad) {
@@ -181,24 +210,42 @@ pub fn read(path: &Path, frame: usize) -> Result<Pixels, Error> {
     })
 }
 
-/// Uncompressed pixels right behind the header.
-fn plain(
-    bytes: &[u8],
-    head: Result<(Head, usize), String>,
-    frame: usize,
-) -> Result<Decoded, String> {
-    let (head, start) = head?;
+/// Uncompressed pixels behind a header of `start` bytes; of a large file only the frame's own bytes are read.
+fn plain(path: &Path, head: Head, start: usize, frame: usize) -> Result<Decoded, Error> {
+    let truncated = || Error::new(TRUNCATED, path);
+    let mut file = std::fs::File::open(path).map_err(|error| Error::reading(&error, path))?;
+    let mut magic = [0; 4];
+    let is_compressed =
+        file.read_exact(&mut magic).is_ok() && whole_file_compression(&magic).is_some();
+    if is_compressed {
+        return cut(&load(path)?, head, start, frame).map_err(|what| Error::new(what, path));
+    }
+    let (from, size) = place(&head, start, frame).ok_or_else(truncated)?;
+    let length = file.metadata().map_or(0, |facts| facts.len());
+    if from as u64 + size as u64 > length {
+        return Err(truncated());
+    }
+    let mut bytes = vec![0; size];
+    file.seek(SeekFrom::Start(from as u64))
+        .and_then(|_| file.read_exact(&mut bytes))
+        .map_err(|error| Error::reading(&error, path))?;
+    Ok(Decoded { head, bytes })
+}
+
+/// Where a frame's bytes begin, and how many they are.
+fn place(head: &Head, start: usize, frame: usize) -> Option<(usize, usize)> {
     let size = head
         .width
-        .checked_mul(head.height)
-        .and_then(|n| n.checked_mul(head.number.bytes))
-        .ok_or(TRUNCATED)?;
-    let start = frame
-        .checked_mul(size)
-        .and_then(|skip| skip.checked_add(start))
-        .ok_or(TRUNCATED)?;
+        .checked_mul(head.height)?
+        .checked_mul(head.number.bytes)?;
+    Some((frame.checked_mul(size)?.checked_add(start)?, size))
+}
+
+/// The bytes of one frame out of those of all.
+fn cut(bytes: &[u8], head: Head, start: usize, frame: usize) -> Result<Decoded, String> {
+    let (from, size) = place(&head, start, frame).ok_or(TRUNCATED)?;
     let bytes = bytes
-        .get(start..start.checked_add(size).ok_or(TRUNCATED)?)
+        .get(from..from.checked_add(size).ok_or(TRUNCATED)?)
         .ok_or(TRUNCATED)?;
     Ok(Decoded {
         head,
@@ -226,6 +273,8 @@ fn recognise(first: &[u8]) -> Option<Format> {
         Some(Format::Bruker)
     } else if oxford::is_oxford(first) {
         Some(Format::Oxford)
+    } else if first.starts_with(png::MAGIC) {
+        Some(Format::Png)
     } else {
         let text = text::latin(first.get(..first.len().min(1024)).unwrap_or(first));
         let trimmed = text.trim_start();
@@ -271,7 +320,7 @@ pub fn unknown(first: &[u8], path: &Path) -> Error {
         "this is not what its name says, no format of detector frames begins so; give another file"
             .to_owned()
     } else {
-        "this is no known format of detector frames (HDF5, CBF, TIFF, SMV, EDF, mar345, Bruker, Oxford, NPY, NPZ); give another file".to_owned()
+        "this is no known format of detector frames (HDF5, CBF, TIFF, SMV, EDF, mar345, Bruker, Oxford, NPY, NPZ, PNG); give another file, or tell --shape and --dtype of raw pixels".to_owned()
     };
     Error::new(sentence, path)
 }
@@ -316,19 +365,20 @@ fn load(path: &Path) -> Result<Vec<u8>, Error> {
 }
 
 fn inflate(mut from: impl Read, limit: u64, path: &Path) -> Result<Vec<u8>, Error> {
-    let mut magic = [0; 2];
+    let mut magic = [0; 4];
     from.read_exact(&mut magic)
         .map_err(|error| Error::reading(&error, path))?;
     let from = magic.as_slice().chain(from);
     let mut out = Vec::new();
-    let result = if magic == [0x1f, 0x8b] {
-        flate2::read::MultiGzDecoder::new(from)
+    let result = match whole_file_compression(&magic) {
+        Some("gzip file") => flate2::read::MultiGzDecoder::new(from)
             .take(limit)
-            .read_to_end(&mut out)
-    } else {
-        bzip2::read::MultiBzDecoder::new(from)
+            .read_to_end(&mut out),
+        Some("zstd file") => zstd::stream::read::Decoder::new(from)
+            .and_then(|decoder| decoder.take(limit).read_to_end(&mut out)),
+        _ => bzip2::read::MultiBzDecoder::new(from)
             .take(limit)
-            .read_to_end(&mut out)
+            .read_to_end(&mut out),
     };
     result.map_err(|_| {
         Error::new(

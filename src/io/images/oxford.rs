@@ -42,8 +42,7 @@ fn layout(first: &[u8]) -> Result<(usize, usize, Layout), String> {
         .to_owned();
     let header = whole("NHEADER=", 0)?;
     let (general, special) = (whole("NG=", 0)?, whole("NS=", 0)?);
-    let (goniometer, statistics, history) =
-        (whole("NK=", 0)?, whole("NS=", 1)?, whole("NH=", 0)?);
+    let (goniometer, statistics, history) = (whole("NK=", 0)?, whole("NS=", 1)?, whole("NH=", 0)?);
     let version = text
         .split_whitespace()
         .nth(2)
@@ -169,10 +168,7 @@ fn ty5(data: &[u8], width: usize, length: usize) -> Result<Vec<i32>, String> {
                 i32::from(i16::from_le_bytes(*rest.first_chunk().ok_or(TRUNCATED)?)),
                 3,
             ),
-            255 => (
-                i32::from_le_bytes(*rest.first_chunk().ok_or(TRUNCATED)?),
-                5,
-            ),
+            255 => (i32::from_le_bytes(*rest.first_chunk().ok_or(TRUNCATED)?), 5),
             small => (i32::from(small) - 127, 1),
         };
         at += bytes;
