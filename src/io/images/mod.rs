@@ -4,6 +4,7 @@ mod bits;
 mod bruker;
 mod cbf;
 mod edf;
+mod gaps;
 mod mar345;
 mod npy;
 mod npz;
@@ -19,7 +20,7 @@ use std::path::Path;
 
 use self::raw::RawLayout;
 use super::Error;
-use super::number::{self, Codes, Number};
+use super::number::{self, Codes, Kind, Number};
 use crate::domain::geometry::Geometry;
 
 /// A format, recognised by its first bytes.
@@ -198,6 +199,9 @@ pub fn read(path: &Path, frame: usize, raw: Option<&RawLayout>) -> Result<Pixels
             "the file has the wrong number of pixels; copy it again from where it came",
             path,
         ));
+    }
+    if matches!(head.format, "NPY" | "NPZ") && head.number.kind == Kind::Float {
+        gaps::mark_gaps(head.width, &pixels, &mut bad);
     }
     if let Some(saturation) = head.saturation {
         super::run::mark_saturated(saturation, &pixels, &mut bad);
