@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use peaknet_studio::domain::frame::{Frame, RunInfo};
-use peaknet_studio::domain::grid::{Grid, Pixel};
+use peaknet_studio::domain::geometry::{Geometry, Panel};
+use peaknet_studio::domain::grid::{Grid, Pixel, PixelRect};
 use peaknet_studio::domain::labels::{Class, History, Review, Sheet};
 use peaknet_studio::session::Session;
 use peaknet_studio::session::command::{Accept, Command, RunRequest};
@@ -37,6 +38,10 @@ fn blank() -> LoadedLabels {
 
 /// A session with a run of `frames` frames whose first frame is on screen.
 fn opened(frames: usize) -> Session {
+    opened_on(frames, Geometry::default())
+}
+
+fn opened_on(frames: usize, geometry: Geometry) -> Session {
     let mut session = Session::new();
     session.apply(Command::Open(RunRequest {
         paths: vec![PathBuf::from("run.cxi")],
@@ -46,6 +51,7 @@ fn opened(frames: usize) -> Session {
         frames,
         width: SIDE,
         height: SIDE,
+        geometry,
         ..RunInfo::default()
     };
     session.absorb(Report::RunOpened {
@@ -144,6 +150,71 @@ fn labels_that_cannot_be_read_make_the_frame_read_only() {
     stroke(&mut session, (4.0, 4.0), (8.0, 4.0));
     assert_eq!(stores(&session.take_jobs()), 0);
     assert!(session.notices.iter().any(|n| n.text.contains("damaged")));
+}
+
+/// Two panels of half the slab each, the second one turned by a right angle and beside the first, three pixels away.
+fn two_panels() -> Geometry {
+    let size = 1e-4;
+    let half = SIDE / 2;
+    let panel = |y0: usize, corner: [f64; 2], fast: [f64; 2], slow: [f64; 2]| Panel {
+        name: format!("p{y0}"),
+        rect: PixelRect::new(0, y0, SIDE, y0 + half),
+        corner_m: [-corner[0] * size, -corner[1] * size, 0.1],
+        fast_m: [-fast[0] * size, -fast[1] * size, 0.0],
+        slow_m: [-slow[0] * size, -slow[1] * size, 0.0],
+    };
+    let beside = (SIDE + 3 + half) as f64;
+    Geometry {
+        panels: vec![
+            panel(0, [0.0, 0.0], [1.0, 0.0], [0.0, 1.0]),
+            panel(half, [beside, 0.0], [0.0, 1.0], [-1.0, 0.0]),
+        ],
+        ..Geometry::default()
+    }
+}
+
+#[test]
+fn in_the_assembled_view_a_stroke_crosses_panels_and_edits_raw_pixels() {
+    let mut session = opened_on(2, two_panels());
+    assert!(session.is_assembled, "panels are shown where they are");
+    let plane = session.assembly.clone().expect("their place is known");
+    session.apply(Command::SetBrushDiameter(4.0));
+    let (from, to) = ((2.0_f32, 3.5_f32), ((SIDE + 7) as f32, 4.5_f32));
+    stroke(&mut session, from, to);
+    let painted: Vec<bool> = sheet(&session).cells().iter().map(|c| *c == 1).collect();
+    for (i, painted) in painted.iter().enumerate() {
+        let (x, y) = ((i % SIDE) as f64 + 0.5, (i / SIDE) as f64 + 0.5);
+        let [a, b] = plane.plane_from_raw(x, y).expect("on a panel");
+        // Distance to the segment, in the plane.
+        let (dx, dy) = (f64::from(to.0 - from.0), f64::from(to.1 - from.1));
+        let (px, py) = (a - f64::from(from.0), b - f64::from(from.1));
+        let t = ((px * dx + py * dy) / (dx * dx + dy * dy)).clamp(0.0, 1.0);
+        let distance = (px - t * dx).hypot(py - t * dy);
+        if (distance - 2.0).abs() > 1e-3 {
+            assert_eq!(*painted, distance < 2.0, "raw {x} {y}, plane {a} {b}");
+        }
+    }
+    let of_panel = |range: std::ops::Range<usize>| painted[range].iter().filter(|p| **p).count();
+    let half = SIDE * SIDE / 2;
+    assert!(of_panel(0..half) > 20 && of_panel(half..2 * half) > 8);
+    assert_eq!(
+        stores(&session.take_jobs()),
+        1,
+        "one gesture, one transaction"
+    );
+    session.apply(Command::Undo);
+    assert!(sheet(&session).cells().iter().all(|c| *c == 0));
+    // In the gap there is nothing to fill, and the raw slab is painted as it lies.
+    session.apply(Command::SetTool(Tool::Fill));
+    let (x, y) = (SIDE as f32 + 1.5, 4.0);
+    session.apply(Command::Tool(ToolEvent::Press { x, y, erase: false }));
+    assert!(sheet(&session).cells().iter().all(|c| *c == 0));
+    session.apply(Command::SetAssembled(false));
+    session.apply(Command::SetTool(Tool::Brush));
+    session.apply(Command::SetBrushDiameter(1.0));
+    stroke(&mut session, (1.5, 1.5), (1.5, SIDE as f32 - 1.5));
+    let rows = (0..SIDE).filter(|y| sheet(&session).get(1, *y) == Some(&1));
+    assert_eq!(rows.count(), SIDE - 2);
 }
 
 #[test]

@@ -12,10 +12,11 @@ use std::path::PathBuf;
 use egui::{Key, Modifiers, Pos2, pos2};
 use egui_kittest::Harness;
 use image::RgbaImage;
-use memory::{crystal, settle, window};
+use memory::{crystal, settle, window, window_on};
 use peaknet_studio::app::Window;
 use peaknet_studio::domain::frame::Frame;
-use peaknet_studio::domain::grid::Grid;
+use peaknet_studio::domain::geometry::{Geometry, Panel};
+use peaknet_studio::domain::grid::{Grid, PixelRect};
 use peaknet_studio::domain::labels::{Class, Review};
 use peaknet_studio::domain::tone::{ColorMap, Curve, Tone};
 use peaknet_studio::session::command::{Command, View};
@@ -37,7 +38,8 @@ fn press(harness: &mut Harness<'_, Window>, modifiers: Modifiers, key: Key) {
 
 /// The place of a frame position in the window.
 fn place(harness: &Harness<'_, Window>, x: f32, y: f32) -> Pos2 {
-    harness.state().canvas.ui_from_frame(x, y)
+    let place = harness.state().canvas.ui_from_frame(x, y);
+    place.expect("on a panel")
 }
 
 fn pixel(image: &RgbaImage, at: Pos2) -> [u8; 3] {
@@ -208,6 +210,7 @@ fn a_one_pixel_peak_survives_zooming_out_and_a_hot_pixel_leaves_the_tone_alone()
                 center_x: 1013.0,
                 center_y: 987.3,
                 zoom,
+                is_assembled: false,
             });
             harness.run_steps(2);
         }
@@ -224,6 +227,61 @@ fn a_one_pixel_peak_survives_zooming_out_and_a_hot_pixel_leaves_the_tone_alone()
             let darkest = near.map(|at| pixel(&image, at)[0]).min();
             assert!(darkest < Some(30), "{x},{y} at zoom {zoom:?}: {darkest:?}");
         }
+    }
+}
+
+/// Every panel is drawn where it lies in space, turned as it is; M shows the slab as it is stored.
+#[test]
+fn panels_are_drawn_where_they_are() {
+    let (width, height) = (64, 96);
+    let ramp = Grid::from_fn(width, height, |x, y| ((x * 37 + y * 11) % 251) as f32);
+    let panel = |i: usize, angle: f64, at: [f64; 2]| {
+        let size = 1e-4;
+        let (sin, cos) = angle.sin_cos();
+        Panel {
+            name: format!("p{i}"),
+            rect: PixelRect::new(0, 32 * i, 64, 32 * i + 32),
+            corner_m: [-at[0] * size, -at[1] * size, 0.2],
+            fast_m: [-size * cos, -size * sin, 0.0],
+            slow_m: [size * sin, -size * cos, 0.0],
+        }
+    };
+    let geometry = Geometry {
+        panels: vec![
+            panel(0, 0.0, [0.0, 0.0]),
+            panel(1, std::f64::consts::FRAC_PI_2, [120.0, 10.0]),
+            panel(2, 0.35, [10.0, 60.0]),
+        ],
+        ..Geometry::default()
+    };
+    let frame = frame_of(ramp.clone());
+    let window = window_on([1000.0, 800.0], true, vec![frame], false, geometry);
+    let Some((mut harness, _)) = window else {
+        return;
+    };
+    let tone = Tone {
+        low: 0.0,
+        high: 251.0,
+        ..Tone::default()
+    };
+    harness.state_mut().session.apply(Command::SetTone(tone));
+    for is_assembled in [true, false] {
+        settle(&mut harness, 2);
+        assert_eq!(harness.state().session.is_assembled, is_assembled);
+        let image = harness.render().expect("rendered");
+        for y in (0..height).step_by(5) {
+            for x in (0..width).step_by(7) {
+                let at = place(&harness, x as f32 + 0.5, y as f32 + 0.5);
+                let drawn = pixel(&image, at);
+                let wanted = tone.color(*ramp.get(x, y).expect("inside"));
+                let off = drawn.iter().zip(wanted).map(|(a, b)| a.abs_diff(b)).max();
+                assert!(
+                    off <= Some(5),
+                    "{x},{y} at {at:?}: {drawn:?}, not {wanted:?}"
+                );
+            }
+        }
+        press(&mut harness, Modifiers::NONE, Key::M);
     }
 }
 
@@ -292,6 +350,7 @@ fn pictures_of_the_whole_window() {
                 center_x: 300.0,
                 center_y: 470.0,
                 zoom: 6.0,
+                is_assembled: false,
             });
             harness.run_steps(4);
             harness
@@ -311,6 +370,7 @@ fn pictures_of_the_whole_window() {
                 center_x: x,
                 center_y: y,
                 zoom: 46.0,
+                is_assembled: false,
             });
             harness.run_steps(4);
             harness

@@ -1,10 +1,11 @@
-// The canvas: raw counts to colour, classes as outlines or fill. The tone formula is domain/tone.rs.
+// The canvas: raw counts to colour, classes as outlines or fill. The tone formula is domain/tone.rs. Each panel of the
+// detector is a quad, drawn where it lies in the raw slab or in space, from the one texture of raw counts.
 // Zoomed out, a screen pixel shows the maximum over all cells of the fitting pyramid level that it touches, at most
 // 5 x 5 of them: no 1-pixel peak is ever lost.
 
 struct View {
     viewport_min: vec2<f32>, // of the canvas in the window, physical pixels
-    origin: vec2<f32>,       // frame position of the canvas' top left corner, texels
+    viewport_size: vec2<f32>, // the same
     size: vec2<u32>,         // of the frame, texels
     tile: vec2<u32>,         // of one layer of the array textures, texels
     tiles_x: u32,
@@ -17,7 +18,7 @@ struct View {
     is_fill: u32,
     label_opacity: f32,
     net_opacity: f32,
-    outline_px: f32,
+    outline_px: f32, // physical pixels
     presence: f32, // 1 = the frame that was asked for, less = an old one that waits
     background: vec4<f32>,
     peak: vec4<f32>,
@@ -39,14 +40,60 @@ const IS_PEAK: u32 = 1u;
 const IS_ARTIFACT: u32 = 2u;
 const IS_IGNORE: u32 = 4u;
 
+// One panel of the frame: where it is drawn, and which texels lie under a screen pixel. A raw slab is one panel.
+struct Panel {
+    @location(0) corner: vec2<f32>, // of its first texel in the canvas, physical pixels
+    @location(1) fast: vec2<f32>,   // physical pixels of one texel along x
+    @location(2) slow: vec2<f32>,   // and along y
+    @location(3) base: vec2<f32>,   // the frame position under the canvas' top left corner, texels
+    @location(4) right: vec2<f32>,  // texels of one physical pixel to the right
+    @location(5) down: vec2<f32>,   // and downwards
+    @location(6) rect: vec4<f32>,   // its texels: low corner, high corner (not included)
+};
+
+struct Drawn {
+    @builtin(position) position: vec4<f32>,
+    @location(0) @interpolate(flat) base: vec2<f32>,
+    @location(1) @interpolate(flat) right: vec2<f32>,
+    @location(2) @interpolate(flat) down: vec2<f32>,
+    @location(3) @interpolate(flat) rect: vec4<f32>,
+};
+
+// The panel that is drawn now.
+var<private> base: vec2<f32>;
+var<private> right: vec2<f32>;
+var<private> down: vec2<f32>;
+var<private> rect: vec4<i32>;
+
 @vertex
-fn vertex(@builtin(vertex_index) index: u32) -> @builtin(position) vec4<f32> {
-    let corner = vec2<f32>(f32((index << 1u) & 2u), f32(index & 2u));
-    return vec4<f32>(corner * 2.0 - 1.0, 0.0, 1.0);
+fn vertex(@builtin(vertex_index) index: u32, panel: Panel) -> Drawn {
+    let side = vec2<f32>(f32(index & 1u), f32(index >> 1u));
+    // A pixel more on every side: one that a panel only touches shows what it touches.
+    let more = (side * 2.0 - 1.0) * vec2<f32>(1.0 / max(length(panel.fast), 1e-6), 1.0 / max(length(panel.slow), 1e-6));
+    let extent = side * (panel.rect.zw - panel.rect.xy) + more;
+    let at = panel.corner + extent.x * panel.fast + extent.y * panel.slow;
+    let place = at / view.viewport_size * 2.0 - 1.0;
+    return Drawn(vec4<f32>(place.x, -place.y, 0.0, 1.0), panel.base, panel.right, panel.down, panel.rect);
 }
 
-fn level_size(level: u32) -> vec2<i32> {
-    return vec2<i32>((view.size + (1u << level) - 1u) >> vec2<u32>(level));
+// The frame position at a corner of a screen pixel.
+fn position_of(pixel: vec2<f32>) -> vec2<f32> {
+    return base + pixel.x * right + pixel.y * down;
+}
+
+// The box of frame positions under a screen pixel: low corner in xy, high corner in zw.
+fn box_of(pixel: vec2<f32>) -> vec4<f32> {
+    let a = position_of(pixel);
+    let b = position_of(pixel + vec2<f32>(1.0, 0.0));
+    let c = position_of(pixel + vec2<f32>(0.0, 1.0));
+    let d = position_of(pixel + vec2<f32>(1.0, 1.0));
+    return vec4<f32>(min(min(a, b), min(c, d)), max(max(a, b), max(c, d)));
+}
+
+// The cells of a level that the panel has: low corner in xy, high corner (not included) in zw.
+fn limits(level: u32) -> vec4<i32> {
+    let whole = (1 << level) - 1;
+    return vec4<i32>(rect.xy >> vec2<u32>(level), (rect.zw + whole) >> vec2<u32>(level));
 }
 
 struct Cell { at: vec2<i32>, layer: i32 };
@@ -63,8 +110,8 @@ fn value_at(p: vec2<i32>, level: u32) -> f32 {
 }
 
 fn mark_at(p: vec2<i32>, level: u32) -> u32 {
-    let size = level_size(level);
-    if (p.x < 0 || p.y < 0 || p.x >= size.x || p.y >= size.y) { return 0u; }
+    let l = limits(level);
+    if (p.x < l.x || p.y < l.y || p.x >= l.z || p.y >= l.w) { return 0u; }
     let c = cell(p, level);
     return textureLoad(marks, c.at, c.layer, i32(level)).r;
 }
@@ -72,23 +119,26 @@ fn mark_at(p: vec2<i32>, level: u32) -> u32 {
 // The cells of a level that a screen pixel touches: low corner in xy, high corner (not included) in zw.
 fn touched(pixel: vec2<f32>, level: u32) -> vec4<i32> {
     let scale = exp2(-f32(level));
-    let low = vec2<i32>(floor((view.origin + pixel * view.texels_per_pixel) * scale + 0.001));
-    let high = vec2<i32>(ceil((view.origin + (pixel + 1.0) * view.texels_per_pixel) * scale - 0.001));
-    return vec4<i32>(max(low, vec2<i32>(0)), min(max(high, low + 1), level_size(level)));
+    let under = box_of(pixel) * scale;
+    let low = vec2<i32>(floor(under.xy + 0.001));
+    let high = vec2<i32>(ceil(under.zw - 0.001));
+    let l = limits(level);
+    return vec4<i32>(max(low, l.xy), min(max(high, low + 1), l.zw));
 }
 
 // The cells of a level dealt out to the screen pixels without overlap: low corner in xy, high corner (not included) in zw.
 fn share(pixel: vec2<f32>, level: u32) -> vec4<i32> {
     let scale = exp2(-f32(level));
-    let low = vec2<i32>(floor((view.origin + pixel * view.texels_per_pixel) * scale));
-    let high = vec2<i32>(floor((view.origin + (pixel + 1.0) * view.texels_per_pixel) * scale));
-    let size = level_size(level);
-    return vec4<i32>(max(low, vec2<i32>(0)), min(max(high, low + 1), size));
+    let under = box_of(pixel) * scale;
+    let low = vec2<i32>(floor(under.xy));
+    let high = vec2<i32>(floor(under.zw));
+    let l = limits(level);
+    return vec4<i32>(max(low, l.xy), min(max(high, low + 1), l.zw));
 }
 
 fn marks_of(pixel: vec2<f32>, level: u32) -> u32 {
     if (view.texels_per_pixel <= 1.0) {
-        return mark_at(vec2<i32>(floor(view.origin + (pixel + 0.5) * view.texels_per_pixel)), 0u);
+        return mark_at(vec2<i32>(floor(position_of(pixel + 0.5))), 0u);
     }
     let s = share(pixel, level);
     var all = 0u;
@@ -150,8 +200,12 @@ fn finish(color: vec3<f32>) -> vec4<f32> {
 }
 
 @fragment
-fn fragment(@builtin(position) position: vec4<f32>) -> @location(0) vec4<f32> {
-    let pixel = floor(position.xy - view.viewport_min);
+fn fragment(drawn: Drawn) -> @location(0) vec4<f32> {
+    base = drawn.base;
+    right = drawn.right;
+    down = drawn.down;
+    rect = vec4<i32>(drawn.rect);
+    let pixel = floor(drawn.position.xy - view.viewport_min);
     let f = view.texels_per_pixel;
     let top = view.levels - 1u;
     let level = min(u32(max(floor(log2(max(f, 1.0))) - 1.0, 0.0)), top);
@@ -159,14 +213,12 @@ fn fragment(@builtin(position) position: vec4<f32>) -> @location(0) vec4<f32> {
 
     var value = BAD;
     if (f <= 1.0) {
-        let texel = vec2<i32>(floor(view.origin + (pixel + 0.5) * f));
-        if (texel.x < 0 || texel.y < 0 || texel.x >= i32(view.size.x) || texel.y >= i32(view.size.y)) {
-            return finish(view.background.rgb);
-        }
+        let texel = vec2<i32>(floor(position_of(pixel + 0.5)));
+        if (texel.x < rect.x || texel.y < rect.y || texel.x >= rect.z || texel.y >= rect.w) { discard; }
         value = value_at(texel, 0u);
     } else {
         let s = touched(pixel, level);
-        if (s.x >= s.z || s.y >= s.w) { return finish(view.background.rgb); }
+        if (s.x >= s.z || s.y >= s.w) { discard; }
         for (var y = s.y; y < s.w; y++) {
             for (var x = s.x; x < s.z; x++) {
                 value = max(value, value_at(vec2<i32>(x, y), level));
@@ -183,7 +235,7 @@ fn fragment(@builtin(position) position: vec4<f32>) -> @location(0) vec4<f32> {
             if (f < 0.4) {
                 // A line along the inner edge of each region.
                 if (own != 0u) {
-                    let at = view.origin + (pixel + 0.5) * f;
+                    let at = position_of(pixel + 0.5);
                     let texel = vec2<i32>(floor(at));
                     let inside = (at - floor(at)) / f;
                     let rest = 1.0 / f - inside;

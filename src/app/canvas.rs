@@ -1,9 +1,14 @@
 //! The canvas: where the frame lies in the window, what the pointer does on it, what is drawn over it.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use egui::{Event, Key, MouseWheelUnit, PointerButton, Pos2, Rect, Sense, Ui, Vec2, pos2, vec2};
 
-use super::gpu::{Gpu, Look};
+use super::gpu::{Gpu, Look, Quad};
 use super::theme;
+use crate::domain::assembly::{Assembly, Placed};
+use crate::domain::grid::PixelRect;
 use crate::session::Session;
 use crate::session::command::{Command, View};
 use crate::session::tool::{Gesture, ToolEvent};
@@ -16,9 +21,13 @@ const LOUPE_ZOOM: f32 = 3.0;
 const VALUE_ZOOM: f32 = 40.0;
 
 /// Where the canvas looks, and the gesture that the pointer is in.
+///
+/// Its plane is the raw slab, or the detector assembled in space.
 #[derive(Clone, Debug)]
 pub struct Canvas {
-    /// Frame position in the middle of the canvas.
+    /// Where the panels lie, when the plane is not the slab.
+    assembly: Option<Arc<Assembly>>,
+    /// Position in the plane in the middle of the canvas.
     pub center: Vec2,
     /// Screen points per frame pixel.
     pub zoom: f32,
@@ -32,8 +41,10 @@ pub struct Canvas {
     is_stroking: bool,
     /// A magnified piece of the frame in a corner while the pointer is on it.
     pub has_loupe: bool,
-    /// Where the pointer is on the frame, for the status bar.
+    /// Where the pointer is on the frame (raw slab), for the status bar; `None` in a gap.
     pub pointer: Option<(f32, f32)>,
+    /// Where it is in the plane.
+    pub pointer_in_plane: Option<(f32, f32)>,
     /// Where it was drawn last.
     pub rect: Rect,
 }
@@ -41,6 +52,7 @@ pub struct Canvas {
 impl Default for Canvas {
     fn default() -> Self {
         Self {
+            assembly: None,
             center: Vec2::ZERO,
             zoom: 1.0,
             is_fitted: true,
@@ -50,26 +62,98 @@ impl Default for Canvas {
             is_stroking: false,
             has_loupe: true,
             pointer: None,
+            pointer_in_plane: None,
             rect: Rect::ZERO,
         }
     }
 }
 
 impl Canvas {
-    /// Frame position (first cell's centre = 0.5) under a place of the window.
-    pub fn frame_from_ui(&self, at: Pos2) -> (f32, f32) {
-        let frame = self.center + (at - self.rect.center()) / self.zoom;
-        (frame.x, frame.y)
+    /// Position in the plane under a place of the window.
+    pub fn plane_from_ui(&self, at: Pos2) -> (f32, f32) {
+        let plane = self.center + (at - self.rect.center()) / self.zoom;
+        (plane.x, plane.y)
     }
 
-    /// The place of the window where a frame position is drawn.
-    pub fn ui_from_frame(&self, x: f32, y: f32) -> Pos2 {
+    /// The place of the window where a position of the plane is drawn.
+    pub fn ui_from_plane(&self, x: f32, y: f32) -> Pos2 {
         self.rect.center() + (vec2(x, y) - self.center) * self.zoom
     }
 
-    /// Zooms by a factor; the frame position under `at` stays where it is.
+    /// Frame position (first cell's centre = 0.5) under a place of the window; `None` between panels.
+    pub fn frame_from_ui(&self, at: Pos2) -> Option<(f32, f32)> {
+        let (x, y) = self.plane_from_ui(at);
+        let Some(assembly) = &self.assembly else {
+            return Some((x, y));
+        };
+        let [x, y] = assembly.raw_from_plane(f64::from(x), f64::from(y))?;
+        Some((x as f32, y as f32))
+    }
+
+    /// The place of the window where a frame position is drawn; `None` for pixels of no panel.
+    pub fn ui_from_frame(&self, x: f32, y: f32) -> Option<Pos2> {
+        let Some(assembly) = &self.assembly else {
+            return Some(self.ui_from_plane(x, y));
+        };
+        let [x, y] = assembly.plane_from_raw(f64::from(x), f64::from(y))?;
+        Some(self.ui_from_plane(x as f32, y as f32))
+    }
+
+    /// The panels of the plane; a raw slab is one.
+    pub fn panels(&self) -> Cow<'_, [Placed]> {
+        let everything = PixelRect::new(0, 0, u32::MAX as usize, u32::MAX as usize);
+        self.assembly.as_ref().map_or_else(
+            || Cow::Owned(vec![Placed::flat("", everything)]),
+            |assembly| Cow::Borrowed(assembly.panels.as_slice()),
+        )
+    }
+
+    /// The panels as they lie on the canvas.
+    fn quads(&self, slab: PixelRect) -> Vec<Quad> {
+        let quad = |panel: &Placed| {
+            let corner = self.ui_from_plane(panel.corner[0] as f32, panel.corner[1] as f32);
+            let step = |v: [f64; 2]| v.map(|v| v as f32 * self.zoom);
+            Quad {
+                rect: panel.rect.intersect(&slab),
+                corner: (corner - self.rect.min).into(),
+                fast: step(panel.fast),
+                slow: step(panel.slow),
+            }
+        };
+        self.panels().iter().map(quad).collect()
+    }
+
+    /// The cells of each panel that may lie on the canvas.
+    pub fn cells_in_view(&self, slab: PixelRect) -> Vec<PixelRect> {
+        let corners = [
+            self.rect.left_top(),
+            self.rect.right_top(),
+            self.rect.left_bottom(),
+            self.rect.right_bottom(),
+        ]
+        .map(|at| self.plane_from_ui(at));
+        let within = |panel: &Placed| {
+            let raw = corners.map(|(x, y)| panel.raw_from_plane(f64::from(x), f64::from(y)));
+            let edge = |i: usize, start: f64, best: fn(f64, f64) -> f64| {
+                raw.iter()
+                    .fold(start, |edge, at| best(edge, at[i]))
+                    .max(0.0) as usize
+            };
+            let rect = PixelRect::new(
+                edge(0, f64::MAX, f64::min),
+                edge(1, f64::MAX, f64::min),
+                edge(0, f64::MIN, f64::max) + 1,
+                edge(1, f64::MIN, f64::max) + 1,
+            );
+            rect.intersect(&panel.rect).intersect(&slab)
+        };
+        let rects = self.panels().iter().map(within).collect::<Vec<_>>();
+        rects.into_iter().filter(|rect| !rect.is_empty()).collect()
+    }
+
+    /// Zooms by a factor; the position under `at` stays where it is.
     pub fn zoom_about(&mut self, at: Pos2, factor: f32) {
-        let (x, y) = self.frame_from_ui(at);
+        let (x, y) = self.plane_from_ui(at);
         self.zoom = (self.zoom * factor).clamp(*ZOOM.start(), *ZOOM.end());
         self.center = vec2(x, y) - (at - self.rect.center()) / self.zoom;
         self.is_fitted = false;
@@ -115,9 +199,11 @@ impl Canvas {
             self.pointer = None;
             return;
         };
-        let size = vec2(
-            shown.loaded.frame.width() as f32,
-            shown.loaded.frame.height() as f32,
+        let (width, height) = (shown.loaded.frame.width(), shown.loaded.frame.height());
+        self.assembly = session.plane().cloned();
+        let size = self.assembly.as_ref().map_or_else(
+            || vec2(width as f32, height as f32),
+            |assembly| vec2(assembly.size[0] as f32, assembly.size[1] as f32),
         );
         self.take_view(session, size);
         self.pointer_events(ui, &response, session, commands);
@@ -132,9 +218,8 @@ impl Canvas {
             is_filled: layers.filled,
             presence: if is_current { 1.0 } else { 0.6 },
         };
-        let (left, top) = self.frame_from_ui(self.rect.min);
-        if let Some(shape) = gpu.and_then(|gpu| gpu.shape(self.rect, [left, top], self.zoom, &look))
-        {
+        let quads = self.quads(shown.loaded.frame.pixels.rect());
+        if let Some(shape) = gpu.and_then(|gpu| gpu.shape(self.rect, quads, self.zoom, &look)) {
             painter.add(shape);
         }
         if !layers.hidden {
@@ -191,6 +276,7 @@ impl Canvas {
                 center_x: self.center.x,
                 center_y: self.center.y,
                 zoom: if self.is_fitted { 0.0 } else { self.zoom },
+                is_assembled: self.assembly.is_some(),
             }));
         }
     }
@@ -242,7 +328,7 @@ impl Canvas {
                     {
                         self.is_panning = true;
                     } else if !self.is_panning && button != PointerButton::Middle {
-                        let (x, y) = self.frame_from_ui(pos);
+                        let (x, y) = self.plane_from_ui(pos);
                         let erase = button == PointerButton::Secondary;
                         commands.push(Command::Tool(ToolEvent::Press { x, y, erase }));
                         self.is_stroking = true;
@@ -255,7 +341,7 @@ impl Canvas {
                     }
                 }
                 Event::PointerMoved(at) if self.is_stroking => {
-                    let (x, y) = self.frame_from_ui(at);
+                    let (x, y) = self.plane_from_ui(at);
                     commands.push(Command::Tool(ToolEvent::Drag { x, y }));
                 }
                 _ => {}
@@ -272,7 +358,8 @@ impl Canvas {
         if response.double_clicked() && matches!(session.gesture, Some(Gesture::Polygon { .. })) {
             commands.push(Command::Tool(ToolEvent::Finish));
         }
-        self.pointer = response.hover_pos().map(|at| self.frame_from_ui(at));
+        self.pointer = response.hover_pos().and_then(|at| self.frame_from_ui(at));
+        self.pointer_in_plane = response.hover_pos().map(|at| self.plane_from_ui(at));
         if is_over {
             let icon = if self.is_panning {
                 egui::CursorIcon::Grabbing
@@ -317,11 +404,11 @@ mod tests {
         };
         for (x, y, factor) in [(300.0, 90.0, 1.2), (800.5, 600.25, 7.0), (231.0, 31.0, 0.3)] {
             let at = pos2(x, y);
-            let before = canvas.frame_from_ui(at);
+            let before = canvas.plane_from_ui(at);
             canvas.zoom_about(at, factor);
-            let after = canvas.frame_from_ui(at);
+            let after = canvas.plane_from_ui(at);
             assert!((before.0 - after.0).abs() < 0.01 && (before.1 - after.1).abs() < 0.01);
-            let back = canvas.ui_from_frame(after.0, after.1);
+            let back = canvas.ui_from_plane(after.0, after.1);
             assert!((back - at).length() < 0.01);
         }
         canvas.zoom_by(1e9);

@@ -16,7 +16,7 @@ use crate::domain::tone::Tone;
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 struct Uniform {
     viewport_min: [f32; 2],
-    origin: [f32; 2],
+    viewport_size: [f32; 2],
     size: [u32; 2],
     tile: [u32; 2],
     tiles_x: u32,
@@ -37,6 +37,64 @@ struct Uniform {
     ignore: [f32; 4],
     bad: [f32; 4],
     map: [[f32; 4]; 256],
+}
+
+/// One panel as the shader is told; the layout of `Panel` in canvas.wgsl.
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Instance {
+    corner: [f32; 2],
+    fast: [f32; 2],
+    slow: [f32; 2],
+    base: [f32; 2],
+    right: [f32; 2],
+    down: [f32; 2],
+    rect: [f32; 4],
+}
+
+const ATTRIBUTES: [wgpu::VertexAttribute; 7] = wgpu::vertex_attr_array![
+    0 => Float32x2, 1 => Float32x2, 2 => Float32x2, 3 => Float32x2, 4 => Float32x2, 5 => Float32x2, 6 => Float32x4
+];
+
+/// More panels than any detector has are not drawn.
+const MOST_PANELS: usize = 2048;
+
+/// A panel of the slab and where it lies on the canvas, in points from the canvas' top left corner.
+#[derive(Clone, Copy, Debug)]
+pub struct Quad {
+    pub rect: PixelRect,
+    pub corner: [f32; 2],
+    /// Points of one pixel along x and y of the slab.
+    pub fast: [f32; 2],
+    pub slow: [f32; 2],
+}
+
+impl Quad {
+    /// In physical pixels, with the way back from the screen to the slab.
+    fn instance(&self, scale: f32) -> Instance {
+        let [corner, fast, slow] =
+            [self.corner, self.fast, self.slow].map(|v| v.map(|v| f64::from(v * scale)));
+        let area = fast[0] * slow[1] - fast[1] * slow[0];
+        let right = [slow[1] / area, -fast[1] / area];
+        let down = [-slow[0] / area, fast[0] / area];
+        let start = [self.rect.x0 as f64, self.rect.y0 as f64];
+        let base = [0, 1].map(|i| start[i] - corner[0] * right[i] - corner[1] * down[i]);
+        let single = |v: [f64; 2]| v.map(|v| v as f32);
+        Instance {
+            corner: single(corner),
+            fast: single(fast),
+            slow: single(slow),
+            base: single(base),
+            right: single(right),
+            down: single(down),
+            rect: [
+                self.rect.x0 as f32,
+                self.rect.y0 as f32,
+                self.rect.x1 as f32,
+                self.rect.y1 as f32,
+            ],
+        }
+    }
 }
 
 /// The knobs of the picture; none of them needs an upload.
@@ -84,6 +142,7 @@ pub struct Gpu {
     pipeline: wgpu::RenderPipeline,
     layout: wgpu::BindGroupLayout,
     uniform: wgpu::Buffer,
+    panels: wgpu::Buffer,
     is_srgb: bool,
     textures: Option<Textures>,
     /// What was drawn before, to be written over by the next upload.
@@ -257,7 +316,7 @@ impl Gpu {
             entries: &[
                 wgpu::BindGroupLayoutEntry {
                     binding: 0,
-                    visibility: wgpu::ShaderStages::FRAGMENT,
+                    visibility: wgpu::ShaderStages::VERTEX_FRAGMENT,
                     ty: wgpu::BindingType::Buffer {
                         ty: wgpu::BufferBindingType::Uniform,
                         has_dynamic_offset: false,
@@ -281,9 +340,16 @@ impl Gpu {
                 module: &shader,
                 entry_point: Some("vertex"),
                 compilation_options: wgpu::PipelineCompilationOptions::default(),
-                buffers: &[],
+                buffers: &[Some(wgpu::VertexBufferLayout {
+                    array_stride: size_of::<Instance>() as u64,
+                    step_mode: wgpu::VertexStepMode::Instance,
+                    attributes: &ATTRIBUTES,
+                })],
             },
-            primitive: wgpu::PrimitiveState::default(),
+            primitive: wgpu::PrimitiveState {
+                topology: wgpu::PrimitiveTopology::TriangleStrip,
+                ..wgpu::PrimitiveState::default()
+            },
             depth_stencil: None,
             multisample: wgpu::MultisampleState::default(),
             fragment: Some(wgpu::FragmentState {
@@ -301,6 +367,12 @@ impl Gpu {
             usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
+        let panels = device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("panels"),
+            size: (size_of::<Instance>() * MOST_PANELS) as u64,
+            usage: wgpu::BufferUsages::VERTEX | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
         Self {
             is_srgb: state.target_format.is_srgb(),
             card: Card {
@@ -310,6 +382,7 @@ impl Gpu {
             pipeline,
             layout,
             uniform,
+            panels,
             textures: None,
             spare: Spare::default(),
         }
@@ -379,11 +452,11 @@ impl Gpu {
 
     /// The shape that draws the frame into `rect`; `None` before the first frame.
     ///
-    /// `origin` is the frame position of the rectangle's top left corner, `zoom` points per frame pixel.
+    /// `zoom` is in points per frame pixel.
     pub fn shape(
         &self,
         rect: egui::Rect,
-        origin: [f32; 2],
+        mut quads: Vec<Quad>,
         zoom: f32,
         look: &Look,
     ) -> Option<egui::Shape> {
@@ -391,7 +464,7 @@ impl Gpu {
         let tiling = textures.counts.tiling;
         let uniform = Uniform {
             viewport_min: [rect.min.x, rect.min.y],
-            origin,
+            viewport_size: [rect.width(), rect.height()],
             size: [tiling.width as u32, tiling.height as u32],
             tile: [tiling.tile_width as u32, tiling.tile_height as u32],
             tiles_x: tiling.tiles_x as u32,
@@ -420,9 +493,12 @@ impl Gpu {
                 ]
             }),
         };
+        quads.truncate(MOST_PANELS);
         let paint = Paint {
             uniform: Box::new(uniform),
+            quads,
             buffer: self.uniform.clone(),
+            panels: self.panels.clone(),
             pipeline: self.pipeline.clone(),
             group: textures.group.clone(),
         };
@@ -439,7 +515,9 @@ fn shader_color(color: egui::Color32) -> [f32; 4] {
 struct Paint {
     /// Still in points where it speaks of the screen.
     uniform: Box<Uniform>,
+    quads: Vec<Quad>,
     buffer: wgpu::Buffer,
+    panels: wgpu::Buffer,
     pipeline: wgpu::RenderPipeline,
     group: wgpu::BindGroup,
 }
@@ -456,9 +534,12 @@ impl CallbackTrait for Paint {
         let mut uniform = *self.uniform;
         let scale = screen.pixels_per_point;
         uniform.viewport_min = uniform.viewport_min.map(|edge| (edge * scale).round());
+        uniform.viewport_size = uniform.viewport_size.map(|edge| (edge * scale).round());
         uniform.texels_per_pixel /= scale;
         uniform.outline_px *= scale;
         queue.write_buffer(&self.buffer, 0, bytemuck::bytes_of(&uniform));
+        let instances: Vec<Instance> = self.quads.iter().map(|q| q.instance(scale)).collect();
+        queue.write_buffer(&self.panels, 0, bytemuck::cast_slice(&instances));
         Vec::new()
     }
 
@@ -470,7 +551,8 @@ impl CallbackTrait for Paint {
     ) {
         pass.set_pipeline(&self.pipeline);
         pass.set_bind_group(0, &self.group, &[]);
-        pass.draw(0..3, 0..1);
+        pass.set_vertex_buffer(0, self.panels.slice(..));
+        pass.draw(0..4, 0..self.quads.len() as u32);
     }
 }
 

@@ -34,6 +34,7 @@ pub enum Action {
     BrushSmaller,
     Protect,
     Fit,
+    Assembled,
     OneToOne,
     ZoomIn,
     ZoomOut,
@@ -260,6 +261,12 @@ pub const TABLE: &[Entry] = &[
         &[(NONE, Key::N)],
     ),
     entry(Action::Fit, Menu::View, "Fit the frame", &[(NONE, Key::Z)]),
+    entry(
+        Action::Assembled,
+        Menu::Geometry,
+        "Panels in space, or the raw slab",
+        &[(NONE, Key::M)],
+    ),
     entry(
         Action::OneToOne,
         Menu::View,

@@ -120,6 +120,7 @@ fn is_on(session: &Session, action: Action) -> bool {
         Action::LockTone => session.tone_locked,
         Action::Fill => session.layers.filled,
         Action::Predict => session.predict,
+        Action::Assembled => session.is_assembled,
         Action::PredictAll => session.predict_all,
         _ => false,
     }
@@ -137,6 +138,7 @@ pub fn is_possible(session: &Session, action: Action) -> bool {
             session.can_paint() && session.shown_prediction().is_some()
         }
         Action::ClearSheet | Action::Confirm | Action::Flag => session.can_paint(),
+        Action::Assembled => session.assembly.is_some(),
         Action::Next
         | Action::Previous
         | Action::NextTen
@@ -309,6 +311,7 @@ impl Window {
             Action::BrushSmaller => Command::SetBrushDiameter((diameter / 1.2).min(diameter - 1.0)),
             Action::Protect => Command::SetProtect(!session.protect),
             Action::AutoTone => Command::AutoTone,
+            Action::Assembled => Command::SetAssembled(!session.is_assembled),
             Action::LockTone => Command::SetToneLocked(!session.tone_locked),
             Action::Fill => {
                 let mut layers = session.layers.clone();

@@ -4,8 +4,11 @@ use egui::{Color32, Key, Pos2, Rect, Stroke, Ui, Vec2, pos2, vec2};
 
 use super::canvas::{Canvas, number};
 use super::theme;
-use crate::domain::frame::bad;
+use crate::domain::calibrant::RingRow;
+use crate::domain::frame::{Frame, bad};
+use crate::domain::grid::PixelRect;
 use crate::domain::labels::Class;
+use crate::domain::rings::Segment;
 use crate::session::Session;
 use crate::session::tool::Gesture;
 
@@ -19,8 +22,10 @@ impl Canvas {
         };
         for peak in &predicted.peaks {
             let half = ((peak.radius + 1.5) * self.zoom).max(6.0);
-            let square =
-                Rect::from_center_size(self.ui_from_frame(peak.x, peak.y), Vec2::splat(2.0 * half));
+            let Some(at) = self.ui_from_frame(peak.x, peak.y) else {
+                continue;
+            };
+            let square = Rect::from_center_size(at, Vec2::splat(2.0 * half));
             if square.intersects(self.rect) {
                 painter.rect_stroke(
                     square,
@@ -44,26 +49,56 @@ impl Canvas {
         else {
             return;
         };
-        let Some([x, y]) = open
-            .info
-            .geometry
-            .beam_center_px
-            .filter(|_| *key == shown.key)
-        else {
+        if *key != shown.key {
+            return;
+        }
+        let name = |ring: &RingRow| format!("{}: {:.2} Å", ring.order, ring.d_angstrom);
+        if !calibration.on_panels.is_empty() {
+            for (ring, segments) in calibration.rings.iter().zip(&calibration.on_panels) {
+                let at = self.draw_segments(painter, segments);
+                if let Some(at) = at {
+                    self.tag(painter, at, &name(ring));
+                }
+            }
+            return;
+        }
+        let Some([x, y]) = open.info.geometry.beam_center_px else {
             return;
         };
-        let center = self.ui_from_frame(x as f32, y as f32);
+        let center = self.ui_from_plane(x as f32, y as f32);
         for ring in &calibration.rings {
             let radius = ring.expected_radius_px as f32 * self.zoom;
             painter.circle_stroke(center, radius, Stroke::new(2.5, theme::FOUND_SHADE));
             painter.circle_stroke(center, radius, Stroke::new(1.2, theme::RING));
             let at = center + vec2(radius, -radius) * std::f32::consts::FRAC_1_SQRT_2;
-            self.tag(
-                painter,
-                at,
-                &format!("{}: {:.2} Å", ring.order, ring.d_angstrom),
-            );
+            self.tag(painter, at, &name(ring));
         }
+    }
+
+    /// Draws pieces of a ring; the place of it that is farthest up and to the right, for its name.
+    fn draw_segments(&self, painter: &egui::Painter, segments: &[Segment]) -> Option<Pos2> {
+        let mut farthest: Option<Pos2> = None;
+        let panels = self.panels();
+        for &[from, to] in segments {
+            let middle = [(from.0 + to.0) / 2.0, (from.1 + to.1) / 2.0].map(f64::from);
+            // Both ends by the plane of the panel that the middle is on: ends lie on its very edge.
+            let Some(panel) = panels.iter().find(|panel| panel.holds(middle)) else {
+                continue;
+            };
+            let [from, to] = [from, to].map(|(x, y)| {
+                let [x, y] = panel.plane_from_raw(f64::from(x), f64::from(y));
+                self.ui_from_plane(x as f32, y as f32)
+            });
+            if !self.rect.contains(from) && !self.rect.contains(to) {
+                continue;
+            }
+            painter.line_segment([from, to], Stroke::new(2.5, theme::FOUND_SHADE));
+            painter.line_segment([from, to], Stroke::new(1.2, theme::RING));
+            if farthest.is_none_or(|at| from.x - from.y > at.x - at.y) {
+                farthest = Some(from);
+            }
+        }
+        farthest
     }
 
     /// A small label on a dark ground, readable on any colour map.
@@ -82,12 +117,27 @@ impl Canvas {
     pub fn draw_values(&self, painter: &egui::Painter, session: &Session) {
         let Some(shown) = &session.shown else { return };
         let frame = &shown.loaded.frame;
-        let (left, top) = self.frame_from_ui(self.rect.min);
-        let (right, bottom) = self.frame_from_ui(self.rect.max);
-        let clamped = |edge: f32, length: usize| (edge.max(0.0) as usize).min(length);
-        for y in clamped(top, frame.height())..clamped(bottom.ceil(), frame.height()) {
-            for x in clamped(left, frame.width())..clamped(right.ceil(), frame.width()) {
+        for rect in self.cells_in_view(frame.pixels.rect()) {
+            self.draw_values_of(painter, session, frame, rect);
+        }
+    }
+
+    fn draw_values_of(
+        &self,
+        painter: &egui::Painter,
+        session: &Session,
+        frame: &Frame,
+        rect: PixelRect,
+    ) {
+        for y in rect.y0..rect.y1 {
+            for x in rect.x0..rect.x1 {
                 let (Some(&value), Some(&bits)) = (frame.pixels.get(x, y), frame.bad.get(x, y))
+                else {
+                    continue;
+                };
+                let Some(at) = self
+                    .ui_from_frame(x as f32 + 0.5, y as f32 + 0.5)
+                    .filter(|at| self.rect.contains(*at))
                 else {
                     continue;
                 };
@@ -110,7 +160,7 @@ impl Canvas {
                 };
                 let size = (self.zoom * 0.28).min(theme::TEXT);
                 painter.text(
-                    self.ui_from_frame(x as f32 + 0.5, y as f32 + 0.5),
+                    at,
                     egui::Align2::CENTER_CENTER,
                     text,
                     egui::FontId::proportional(size),
@@ -128,7 +178,9 @@ impl Canvas {
         let (reach, side) = LOUPE;
         let frame = &shown.loaded.frame;
         let length = (2 * reach + 1) as f32 * side;
-        let at = self.ui_from_frame(x, y);
+        let Some(at) = self.ui_from_frame(x, y) else {
+            return;
+        };
         let is_near =
             at.x > self.rect.right() - length - 60.0 && at.y > self.rect.bottom() - length - 60.0;
         let left = if is_near {
@@ -176,10 +228,10 @@ impl Canvas {
         };
         let mut points: Vec<Pos2> = corners
             .iter()
-            .map(|&(x, y)| self.ui_from_frame(x, y))
+            .map(|&(x, y)| self.ui_from_plane(x, y))
             .collect();
-        if let Some((x, y)) = self.pointer {
-            points.push(self.ui_from_frame(x, y));
+        if let Some((x, y)) = self.pointer_in_plane {
+            points.push(self.ui_from_plane(x, y));
         }
         painter.line(points.clone(), Stroke::new(3.0, theme::SHADE));
         painter.line(points.clone(), Stroke::new(1.5, theme::class_color(*class)));

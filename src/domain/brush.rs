@@ -81,7 +81,22 @@ pub fn stroke(
     diameter_px: f32,
     ink: impl Into<Ink>,
 ) -> PixelRect {
+    let whole = sheet.rect();
+    stroke_within(sheet, bad, whole, from, to, diameter_px, ink)
+}
+
+/// The part of a [`stroke`] that lies within a rectangle: one panel of a slab whose neighbours lie elsewhere in space.
+pub fn stroke_within(
+    sheet: &mut Sheet,
+    bad: &Grid<u16>,
+    within: PixelRect,
+    from: (f32, f32),
+    to: (f32, f32),
+    diameter_px: f32,
+    ink: impl Into<Ink>,
+) -> PixelRect {
     let ink = ink.into();
+    let within = within.intersect(&sheet.rect());
     if ![from.0, from.1, to.0, to.1, diameter_px]
         .iter()
         .all(|v| v.is_finite())
@@ -90,13 +105,13 @@ pub fn stroke(
     }
     let mut touched = NOTHING;
     if diameter_px < THIN_PX {
-        line(sheet, bad, from, to, ink, &mut touched);
+        line(sheet, bad, within, from, to, ink, &mut touched);
         return touched;
     }
     let capsule = Capsule::new(from, to, f64::from(diameter_px) / 2.0);
-    for y in rows_between(capsule.top, capsule.bottom, sheet.height()) {
+    for y in cells_between(capsule.top, capsule.bottom, within.y0..within.y1) {
         if let Some((low, high)) = capsule.row(y as f64 + 0.5) {
-            let span = cells_between(low, high, sheet.width());
+            let span = cells_between(low, high, within.x0..within.x1);
             paint_span(sheet, bad, y, span, ink, &mut touched);
         }
     }
@@ -154,7 +169,20 @@ pub fn polygon(
     corners: &[(f32, f32)],
     ink: impl Into<Ink>,
 ) -> PixelRect {
+    let whole = sheet.rect();
+    polygon_within(sheet, bad, whole, corners, ink)
+}
+
+/// The part of a [`polygon`] that lies within a rectangle.
+pub fn polygon_within(
+    sheet: &mut Sheet,
+    bad: &Grid<u16>,
+    within: PixelRect,
+    corners: &[(f32, f32)],
+    ink: impl Into<Ink>,
+) -> PixelRect {
     let ink = ink.into();
+    let within = within.intersect(&sheet.rect());
     if corners.len() < 3 || !corners.iter().all(|(x, y)| x.is_finite() && y.is_finite()) {
         return NOTHING;
     }
@@ -169,7 +197,7 @@ pub fn polygon(
         .fold(f64::NEG_INFINITY, f64::max);
     let mut touched = NOTHING;
     let mut crossings = Vec::new();
-    for y in rows_between(top, bottom, sheet.height()) {
+    for y in cells_between(top, bottom, within.y0..within.y1) {
         let center = y as f64 + 0.5;
         crossings.clear();
         let following = corners.iter().cycle().skip(1);
@@ -182,7 +210,7 @@ pub fn polygon(
         crossings.sort_unstable_by(f64::total_cmp);
         for pair in crossings.chunks_exact(2) {
             let &[low, high] = pair else { continue };
-            let span = cells_between(low, high, sheet.width());
+            let span = cells_between(low, high, within.x0..within.x1);
             paint_span(sheet, bad, y, span, ink, &mut touched);
         }
     }
@@ -244,12 +272,13 @@ pub fn fill(sheet: &mut Sheet, bad: &Grid<u16>, at: Pixel, class: Class) -> Pixe
 fn line(
     sheet: &mut Sheet,
     bad: &Grid<u16>,
+    within: PixelRect,
     from: (f32, f32),
     to: (f32, f32),
     ink: Ink,
     touched: &mut PixelRect,
 ) {
-    let Some((from, to)) = clip(from, to, sheet.width(), sheet.height()) else {
+    let Some((from, to)) = clip(from, to, within) else {
         return;
     };
     let steps = (to.0 - from.0)
@@ -263,29 +292,29 @@ fn line(
         let y = (from.1 + (to.1 - from.1) * t).floor();
         if x >= 0.0 && y >= 0.0 {
             let (x, y) = (x as usize, y as usize);
-            paint_span(sheet, bad, y, x..(x + 1).min(sheet.width()), ink, touched);
+            if within.contains(Pixel { x, y }) {
+                paint_span(sheet, bad, y, x..x + 1, ink, touched);
+            }
         }
     }
 }
 
-/// The part of a line that lies within the sheet (Liang and Barsky); `None` when no part does.
-fn clip(
-    from: (f32, f32),
-    to: (f32, f32),
-    width: usize,
-    height: usize,
-) -> Option<((f64, f64), (f64, f64))> {
+/// The part of a line that lies within a rectangle (Liang and Barsky); `None` when no part does.
+fn clip(from: (f32, f32), to: (f32, f32), within: PixelRect) -> Option<((f64, f64), (f64, f64))> {
     let (x, y) = (f64::from(from.0), f64::from(from.1));
     let (dx, dy) = (f64::from(to.0) - x, f64::from(to.1) - y);
     let (mut enter, mut leave) = (0.0_f64, 1.0_f64);
-    for (start, step, end) in [(x, dx, width as f64), (y, dy, height as f64)] {
+    for (start, step, low, high) in [
+        (x, dx, within.x0 as f64, within.x1 as f64),
+        (y, dy, within.y0 as f64, within.y1 as f64),
+    ] {
         if step == 0.0 {
-            if start < 0.0 || start > end {
+            if start < low || start > high {
                 return None;
             }
             continue;
         }
-        let (a, b) = (-start / step, (end - start) / step);
+        let (a, b) = ((low - start) / step, (high - start) / step);
         enter = enter.max(a.min(b));
         leave = leave.min(a.max(b));
     }
@@ -357,17 +386,13 @@ impl Capsule {
     }
 }
 
-/// The rows whose centre lies within an interval of y.
-fn rows_between(top: f64, bottom: f64, height: usize) -> std::ops::Range<usize> {
-    cells_between(top, bottom, height)
-}
-
-/// The cells whose centre lies within a closed interval, clipped to `0..count`.
-fn cells_between(low: f64, high: f64, count: usize) -> std::ops::Range<usize> {
+/// The cells whose centre lies within a closed interval, clipped to a range of cells.
+fn cells_between(low: f64, high: f64, cells: std::ops::Range<usize>) -> std::ops::Range<usize> {
     // Float to integer saturates, so far-away positions stay harmless.
     let first = (low - 0.5).ceil().max(0.0) as usize;
     let past = ((high - 0.5).floor() + 1.0).max(0.0) as usize;
-    first.min(count)..past.min(count).max(first.min(count))
+    let first = first.clamp(cells.start, cells.end);
+    first..past.min(cells.end).max(first)
 }
 
 /// Whether a pixel with these mask bits may carry the class.

@@ -1,5 +1,6 @@
 //! What diffraction frames and labels are; knows no toolkit, no file and no thread.
 
+pub mod assembly;
 pub mod brush;
 pub mod calibrant;
 pub mod components;
@@ -12,6 +13,7 @@ pub mod labels;
 pub mod labels_rule;
 pub mod peaks;
 pub mod radial;
+pub mod rings;
 pub mod score;
 pub mod simulate;
 pub mod tone;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::command::{RunRequest, View};
 use super::job::{FrameKey, Job, LoadedFrame, LoadedLabels, ProjectState};
 use super::{Cure, Notice, Session};
+use crate::domain::assembly::Assembly;
 use crate::domain::frame::RunInfo;
 use crate::domain::labels::{History, Review, Sheet};
 
@@ -101,6 +102,9 @@ impl Session {
         self.tone_wanted = !self.tone_locked;
         self.project = None;
         self.read_only = None;
+        self.assembly = Assembly::of(&info.geometry).map(Arc::new);
+        // One panel looks the same both ways.
+        self.is_assembled = info.geometry.panels.len() > 1 && self.assembly.is_some();
         let project = request.project.clone();
         self.run = Some(OpenRun {
             serial,
@@ -128,8 +132,12 @@ impl Session {
                     }
                 }
                 wanted = wanted.or(state.last_frame);
-                if state.view.is_some() {
-                    self.view = state.view;
+                if let Some(view) = state.view {
+                    self.is_assembled = view.is_assembled && self.assembly.is_some();
+                    // The place of another plane means nothing.
+                    if self.is_assembled == view.is_assembled {
+                        self.view = Some(view);
+                    }
                     self.view_version += 1;
                 }
                 if let Some(reason) = &state.read_only {
@@ -320,6 +328,36 @@ impl Session {
         if let Some(statistics) = self.statistics().copied() {
             self.tone.set_auto(&statistics);
         }
+    }
+
+    /// Shows the panels in space or as stored; what is in the middle stays there.
+    pub(super) fn set_assembled(&mut self, on: bool) {
+        let Some(assembly) = self.assembly.clone().filter(|_| on != self.is_assembled) else {
+            return;
+        };
+        self.cancel_gesture();
+        self.is_assembled = on;
+        let moved = self.view.and_then(|view| {
+            let (x, y) = (f64::from(view.center_x), f64::from(view.center_y));
+            let [x, y] = if on {
+                assembly.plane_from_raw(x, y)?
+            } else {
+                assembly.raw_from_plane(x, y)?
+            };
+            Some(View {
+                center_x: x as f32,
+                center_y: y as f32,
+                is_assembled: on,
+                ..view
+            })
+        });
+        self.view_version += 1;
+        self.set_view(moved.unwrap_or(View {
+            center_x: 0.0,
+            center_y: 0.0,
+            zoom: 0.0,
+            is_assembled: on,
+        }));
     }
 
     pub(super) fn set_view(&mut self, view: View) {

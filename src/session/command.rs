@@ -69,12 +69,15 @@ impl Default for Layers {
     }
 }
 
-/// Where the canvas looks: the frame position in its middle and screen points per frame pixel (0 = the whole frame).
+/// Where the canvas looks: the position in its middle and screen points per pixel (0 = everything).
+///
+/// Positions are those of the raw slab, or of the assembled plane where that is shown.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct View {
     pub center_x: f32,
     pub center_y: f32,
     pub zoom: f32,
+    pub is_assembled: bool,
 }
 
 /// How the next net is to be trained from this project's confirmed frames.
@@ -127,6 +130,8 @@ pub enum Command {
     SetToneLocked(bool),
     SetLayers(Layers),
     SetView(View),
+    /// Panels where they are in space, or as they are stored.
+    SetAssembled(bool),
 
     ChooseNet(PathBuf),
     SetPredict(bool),

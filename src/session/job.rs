@@ -9,6 +9,7 @@ use crate::domain::frame::{Frame, RunInfo, Statistics};
 use crate::domain::grid::Grid;
 use crate::domain::labels::{Edit, History, Review, Sheet};
 use crate::domain::peaks::Peak;
+use crate::domain::rings::Segment;
 
 /// One frame of one opening of a run: answers that carry an old key are dropped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -90,6 +91,8 @@ pub struct ProjectState {
 pub struct Calibration {
     pub calibrant: Option<Calibrant>,
     pub rings: Vec<RingRow>,
+    /// The expected rings on the panels, in the order of `rings`; empty where the detector is flat and has none.
+    pub on_panels: Vec<Vec<Segment>>,
     /// (radius px, mean intensity) over all valid pixels.
     pub profile: Vec<[f64; 2]>,
     /// The same without the pixels that the net marks artifact.

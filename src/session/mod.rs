@@ -20,6 +20,7 @@ use self::job::{
     Calibration, FrameKey, Job, NetEntry, NetInfo, PathWanted, Predicted, Report, TrainingLine,
 };
 use self::tool::{Gesture, Tool};
+use crate::domain::assembly::Assembly;
 use crate::domain::calibrant::Calibrant;
 use crate::domain::frame::Statistics;
 use crate::domain::grid::PixelRect;
@@ -100,6 +101,10 @@ pub struct Session {
     tone_wanted: bool,
     pub layers: Layers,
     pub view: Option<View>,
+    /// Where the panels of the open run lie, if it has any whose place is known.
+    pub assembly: Option<Arc<Assembly>>,
+    /// They are shown there; otherwise the raw slab is.
+    pub is_assembled: bool,
     /// Counts the times the view was set by the session (a restored one), not by the canvas.
     pub view_version: u64,
 
@@ -176,6 +181,11 @@ impl Session {
                 && self.has_flat_geometry())
     }
 
+    /// The assembled plane, where it is what is shown and painted on.
+    pub fn plane(&self) -> Option<&Arc<Assembly>> {
+        self.assembly.as_ref().filter(|_| self.is_assembled)
+    }
+
     pub fn statistics(&self) -> Option<&Statistics> {
         self.shown.as_ref().map(|shown| &shown.loaded.statistics)
     }
@@ -236,6 +246,7 @@ impl Session {
             Command::SetToneLocked(on) => self.tone_locked = on,
             Command::SetLayers(layers) => self.layers = layers,
             Command::SetView(view) => self.set_view(view),
+            Command::SetAssembled(on) => self.set_assembled(on),
 
             Command::ChooseNet(path) => self.choose_net(path),
             Command::SetPredict(on) => self.set_predict(on),

@@ -1,5 +1,6 @@
 //! Painting labels: one gesture, one edit, one undo step, one transaction on disk.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::browse::Shown;
@@ -7,6 +8,7 @@ use super::command::Accept;
 use super::job::Job;
 use super::tool::{Gesture, Tool, ToolEvent, pixel_at};
 use super::{Session, SheetChange};
+use crate::domain::assembly::{Assembly, Placed};
 use crate::domain::brush::{self, Paint};
 use crate::domain::components;
 use crate::domain::grid::{Grid, Pixel, PixelRect};
@@ -100,26 +102,32 @@ impl Session {
                     });
                 }
             }
-            Tool::Fill => {
-                if let Some(at) = pixel_at(x, y, width, height) {
-                    self.fill(at, class);
-                }
-            }
-            Tool::Pick => {
-                if let Some(at) = pixel_at(x, y, width, height) {
-                    self.pick(at);
-                }
-            }
-            Tool::PeakGrow => {
-                if let Some(at) = pixel_at(x, y, width, height) {
-                    self.grow_peak(at);
+            Tool::Fill | Tool::Pick | Tool::PeakGrow => {
+                let raw = self.raw_position(x, y);
+                let Some(at) = raw.and_then(|(x, y)| pixel_at(x, y, width, height)) else {
+                    return;
+                };
+                match self.tool {
+                    Tool::Fill => self.fill(at, class),
+                    Tool::Pick => self.pick(at),
+                    _ => self.grow_peak(at),
                 }
             }
         }
     }
 
+    /// The raw position of where the pointer is; `None` in a gap of the assembled plane.
+    fn raw_position(&self, x: f32, y: f32) -> Option<(f32, f32)> {
+        let Some(plane) = self.plane() else {
+            return Some((x, y));
+        };
+        let [x, y] = plane.raw_from_plane(f64::from(x), f64::from(y))?;
+        Some((x as f32, y as f32))
+    }
+
     fn drag(&mut self, x: f32, y: f32) {
         let (diameter, protect) = (self.brush_diameter, self.protect);
+        let plane = self.plane().cloned();
         let Some(Gesture::Stroke {
             touched,
             last,
@@ -135,17 +143,18 @@ impl Session {
             only_background: protect && *class != Class::Background,
         };
         let sheet = Arc::make_mut(&mut shown.sheet);
-        let rect = brush::stroke(
-            sheet,
-            &shown.loaded.frame.bad,
-            *last,
-            (x, y),
-            diameter,
-            paint,
-        );
-        *touched = touched.union(&rect);
+        let bad = &shown.loaded.frame.bad;
+        let mut changed = Vec::new();
+        for panel in panels_of(plane.as_deref(), sheet.rect()).iter() {
+            let [from, to] = [*last, (x, y)].map(|at| raw_on(panel, at));
+            let rect = brush::stroke_within(sheet, bad, panel.rect, from, to, diameter, paint);
+            *touched = touched.union(&rect);
+            changed.push(rect);
+        }
         *last = (x, y);
-        self.sheet_changed(rect);
+        for rect in changed {
+            self.sheet_changed(rect);
+        }
     }
 
     /// Ends the gesture under way and records what it changed.
@@ -163,8 +172,18 @@ impl Session {
                     only_background: self.protect && class != Class::Background,
                 };
                 let name = format!("polygon {}", class.name());
+                let plane = self.plane().cloned();
                 self.change(&name, None, |sheet, bad| {
-                    brush::polygon(sheet, bad, &corners, paint)
+                    let panels = panels_of(plane.as_deref(), sheet.rect());
+                    panels
+                        .iter()
+                        .fold(PixelRect::new(0, 0, 0, 0), |all, panel| {
+                            let corners: Vec<_> =
+                                corners.iter().map(|at| raw_on(panel, *at)).collect();
+                            all.union(&brush::polygon_within(
+                                sheet, bad, panel.rect, &corners, paint,
+                            ))
+                        })
                 });
             }
             _ => {}
@@ -382,6 +401,20 @@ impl Session {
         self.sheet_version += 1;
         self.sheet_changes.clear();
     }
+}
+
+/// The panels that a gesture may reach: those of the plane, or the slab as one.
+fn panels_of(plane: Option<&Assembly>, slab: PixelRect) -> Cow<'_, [Placed]> {
+    plane.map_or_else(
+        || Cow::Owned(vec![Placed::flat("", slab)]),
+        |plane| Cow::Borrowed(plane.panels.as_slice()),
+    )
+}
+
+/// A position of the pointer as the panel counts it, also outside it.
+fn raw_on(panel: &Placed, (x, y): (f32, f32)) -> (f32, f32) {
+    let [x, y] = panel.raw_from_plane(f64::from(x), f64::from(y));
+    (x as f32, y as f32)
 }
 
 fn copy_cell(sheet: &mut Sheet, classes: &Sheet, bad: &Grid<u16>, x: usize, y: usize) {

@@ -54,7 +54,8 @@ impl Tool {
     }
 }
 
-/// The pointer on the frame, positions in continuous pixels (first cell's centre = 0.5).
+/// The pointer on the frame, positions in continuous pixels (first cell's centre = 0.5) of the raw slab, or of the
+/// assembled plane where that is shown.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum ToolEvent {
     /// `erase`: the other button, or a held key: paint background instead.

@@ -11,6 +11,7 @@ use crate::domain::calibrant::{self, Calibrant};
 use crate::domain::frame::{Frame, RunInfo};
 use crate::domain::labels::{Class, Sheet};
 use crate::domain::radial;
+use crate::domain::rings;
 use crate::io::{self, OpenOptions};
 use crate::session::command::RunRequest;
 use crate::session::job::{Calibration, FrameKey, LoadedFrame, PathWanted, Report};
@@ -192,9 +193,17 @@ fn calibrate(
             .map(|(radius, mean)| [radius, mean])
             .collect::<Vec<_>>()
     };
+    let rows = calibrant::ring_table(frame, geometry, calibrant, classes);
+    let half_angle = |d: f64| (geometry.wavelength_angstrom.unwrap_or(0.0) / (2.0 * d)).asin();
+    let on_panels = rows
+        .iter()
+        .filter(|_| !geometry.panels.is_empty())
+        .map(|row| rings::ring_segments(geometry, 2.0 * half_angle(row.d_angstrom)))
+        .collect();
     Ok(Calibration {
         calibrant: Some(calibrant),
-        rings: calibrant::ring_table(frame, geometry, calibrant, classes),
+        on_panels,
+        rings: rows,
         profile: points(&radial::profile_on(frame, &map, 1.0, None)),
         profile_without_artifact: points(&radial::profile_on(frame, &map, 1.0, artifact.as_ref())),
     })

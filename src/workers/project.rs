@@ -289,6 +289,7 @@ impl Keeper {
                 "center_x": view.map(|v| v.center_x),
                 "center_y": view.map(|v| v.center_y),
                 "zoom": view.map(|v| v.zoom),
+                "assembled": view.map(|v| v.is_assembled),
             });
             // A view that is not remembered loses no work.
             let _ = project.store_view(*key, &text.to_string());
@@ -341,6 +342,10 @@ fn parse_view(text: &str) -> (Option<usize>, Option<View>) {
             center_x: x as f32,
             center_y: y as f32,
             zoom: zoom as f32,
+            is_assembled: value
+                .get("assembled")
+                .and_then(serde_json::Value::as_bool)
+                .unwrap_or(false),
         }),
         _ => None,
     };

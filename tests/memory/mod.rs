@@ -13,6 +13,7 @@ use std::sync::Arc;
 use egui_kittest::Harness;
 use peaknet_studio::app::{self, Window, World};
 use peaknet_studio::domain::frame::{Frame, RunInfo, bad};
+use peaknet_studio::domain::geometry::Geometry;
 use peaknet_studio::domain::grid::Grid;
 use peaknet_studio::domain::labels::{History, Sheet};
 use peaknet_studio::domain::peaks::Peak;
@@ -185,6 +186,17 @@ pub fn window(
     frames: Vec<Frame>,
     has_net: bool,
 ) -> Option<(Harness<'static, Window>, Shared)> {
+    window_on(size, is_dark, frames, has_net, Geometry::default())
+}
+
+/// The same on a detector whose panels lie somewhere in space.
+pub fn window_on(
+    size: [f32; 2],
+    is_dark: bool,
+    frames: Vec<Frame>,
+    has_net: bool,
+    geometry: Geometry,
+) -> Option<(Harness<'static, Window>, Shared)> {
     let first = frames.first()?;
     let memory = Rc::new(RefCell::new(Memory {
         info: Arc::new(RunInfo {
@@ -195,6 +207,7 @@ pub fn window(
             height: first.height(),
             dtype: "float32".to_owned(),
             format: "CXI".to_owned(),
+            geometry,
             ..RunInfo::default()
         }),
         frames: frames.into_iter().map(Arc::new).collect(),
