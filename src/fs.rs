@@ -11,12 +11,29 @@ use tempfile::TempPath;
 pub enum Error {
     #[error("the file exists; give --force to replace it: {}", .0.display())]
     Exists(PathBuf),
+    #[error("the folder of the output does not exist; make it, or choose another: {}", .0.display())]
+    NoFolder(PathBuf),
     #[error("cannot {doing} ({source}); check the folder, its permissions and the space left: {}", .path.display())]
     Io {
         doing: &'static str,
         path: PathBuf,
         source: std::io::Error,
     },
+}
+
+/// Whether two paths lead to one file: the same name once links are followed, or two names of the same file.
+pub fn is_same_file(a: &Path, b: &Path) -> bool {
+    let (Ok(a), Ok(b)) = (a.canonicalize(), b.canonicalize()) else {
+        return false;
+    };
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        if let (Ok(a), Ok(b)) = (a.metadata(), b.metadata()) {
+            return (a.dev(), a.ino()) == (b.dev(), b.ino());
+        }
+    }
+    a == b
 }
 
 /// A file that is being written under a temporary name and appears by [`Pending::commit`].
@@ -41,6 +58,9 @@ impl Pending {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
+        if !folder.is_dir() {
+            return Err(Error::NoFolder(target.to_owned()));
+        }
         let mut builder = tempfile::Builder::new();
         builder.prefix(".writing-");
         #[cfg(unix)]
@@ -53,7 +73,8 @@ impl Pending {
             .map_err(|source| Error::Io {
                 doing: "create a file",
                 path: target.to_owned(),
-                source,
+                // Without the temporary name, which tells nobody anything.
+                source: source.kind().into(),
             })?
             .into_temp_path();
         Ok(Self {

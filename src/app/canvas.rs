@@ -281,6 +281,16 @@ impl Canvas {
         }
     }
 
+    /// Whether a click meets the first corner of an open polygon.
+    fn closes_polygon(&self, session: &Session, at: Pos2) -> bool {
+        const NEAR: f32 = 7.0;
+        let Some(Gesture::Polygon { corners, .. }) = &session.gesture else {
+            return false;
+        };
+        let first = corners.first().filter(|_| corners.len() > 2);
+        first.is_some_and(|&(x, y)| self.ui_from_plane(x, y).distance(at) < NEAR)
+    }
+
     /// Goes through all pointer events since the last picture, so that fast strokes have no gaps.
     fn pointer_events(
         &mut self,
@@ -330,7 +340,11 @@ impl Canvas {
                     } else if !self.is_panning && button != PointerButton::Middle {
                         let (x, y) = self.plane_from_ui(pos);
                         let erase = button == PointerButton::Secondary;
-                        commands.push(Command::Tool(ToolEvent::Press { x, y, erase }));
+                        if self.closes_polygon(session, pos) {
+                            commands.push(Command::Tool(ToolEvent::Finish));
+                        } else {
+                            commands.push(Command::Tool(ToolEvent::Press { x, y, erase }));
+                        }
                         self.is_stroking = true;
                     }
                 }

@@ -258,11 +258,12 @@ fn label(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
         });
     });
     ui.horizontal(|ui| {
-        let width = (ui.available_width() - 12.0) / 3.0;
+        let width = (ui.available_width() - 18.0) / 4.0;
         for (class, key) in [
             (Class::Peak, "Q"),
             (Class::Artifact, "W"),
             (Class::Ignore, "E"),
+            (Class::Background, "X swaps with it"),
         ] {
             class_button(ui, session, class, key, width, commands);
         }
@@ -338,7 +339,11 @@ fn class_button(
     commands: &mut Vec<Command>,
 ) {
     let is_current = session.class.current == class;
-    let text = egui::RichText::new(class.name());
+    let text = egui::RichText::new(if class == Class::Background {
+        "none"
+    } else {
+        class.name()
+    });
     let button = egui::Button::new(text)
         .selected(is_current)
         .min_size(vec2(width, 24.0));
@@ -377,12 +382,7 @@ fn review(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
                 .on_hover_text("Put aside with a question (T)")
                 .clicked()
             {
-                let next = if is_flagged {
-                    Review::Started
-                } else {
-                    Review::Flagged
-                };
-                commands.push(Command::SetReview(next));
+                commands.push(Command::Flag);
             }
         });
         ui.label(theme::small(state.name()));

@@ -12,6 +12,7 @@ pub enum Action {
     OpenFolder,
     OpenProject,
     OpenPath,
+    OpenGeometry,
     Demo,
     Export,
     Quit,
@@ -46,6 +47,7 @@ pub enum Action {
     Panels,
     Theme,
     Confirm,
+    Withdraw,
     Flag,
     AcceptAll,
     AcceptPeaks,
@@ -262,6 +264,12 @@ pub const TABLE: &[Entry] = &[
     ),
     entry(Action::Fit, Menu::View, "Fit the frame", &[(NONE, Key::Z)]),
     entry(
+        Action::OpenGeometry,
+        Menu::Geometry,
+        "Open with a geometry file...",
+        &[],
+    ),
+    entry(
         Action::Assembled,
         Menu::Geometry,
         "Panels in space, or the raw slab",
@@ -366,6 +374,12 @@ pub const TABLE: &[Entry] = &[
         Menu::Labels,
         "Confirm and go on",
         &[(NONE, Key::Enter)],
+    ),
+    entry(
+        Action::Withdraw,
+        Menu::Labels,
+        "Withdraw the confirmation",
+        &[(SHIFT, Key::Enter)],
     ),
     entry(
         Action::Flag,

@@ -137,7 +137,9 @@ pub fn is_possible(session: &Session, action: Action) -> bool {
         Action::AcceptAll | Action::AcceptPeaks | Action::AcceptArtifact => {
             session.can_paint() && session.shown_prediction().is_some()
         }
-        Action::ClearSheet | Action::Confirm | Action::Flag => session.can_paint(),
+        Action::ClearSheet | Action::Confirm | Action::Withdraw | Action::Flag => {
+            session.can_paint()
+        }
         Action::Assembled => session.assembly.is_some(),
         Action::Next
         | Action::Previous
@@ -150,6 +152,7 @@ pub fn is_possible(session: &Session, action: Action) -> bool {
         | Action::GoTo
         | Action::NextUnreviewed
         | Action::Export
+        | Action::OpenGeometry
         | Action::PredictAll => session.run.is_some(),
         _ => true,
     }
@@ -278,19 +281,19 @@ const fn repeats(action: Action) -> bool {
 impl Window {
     /// Does what a key, a menu entry or the palette asked for.
     pub(super) fn perform(&mut self, ctx: &egui::Context, action: Action) {
-        use crate::domain::labels::{Class, Review};
+        use crate::domain::labels::Class;
         use crate::session::command::Accept;
         use crate::session::tool::ToolEvent;
         let session = &self.session;
         if !is_possible(session, action) {
             return;
         }
-        let diameter = session.brush_diameter;
         let command = match action {
             Action::Open => Command::OpenDialog,
             Action::OpenFolder => Command::OpenFolderDialog,
             Action::OpenProject => Command::OpenProjectDialog,
             Action::OpenPath => Command::TypePath,
+            Action::OpenGeometry => Command::OpenGeometryDialog,
             Action::Demo => Command::OpenDemo,
             Action::Export => Command::ExportDialog,
             Action::Undo => Command::Undo,
@@ -307,8 +310,8 @@ impl Window {
             Action::Tool(tool) => Command::SetTool(tool),
             Action::Class(class) => Command::SetClass(class),
             Action::SwapClass => Command::SwapClass,
-            Action::BrushLarger => Command::SetBrushDiameter((diameter * 1.2).max(diameter + 1.0)),
-            Action::BrushSmaller => Command::SetBrushDiameter((diameter / 1.2).min(diameter - 1.0)),
+            Action::BrushLarger => Command::StepBrush(1),
+            Action::BrushSmaller => Command::StepBrush(-1),
             Action::Protect => Command::SetProtect(!session.protect),
             Action::AutoTone => Command::AutoTone,
             Action::Assembled => Command::SetAssembled(!session.is_assembled),
@@ -320,15 +323,8 @@ impl Window {
             }
             Action::Confirm if session.gesture.is_some() => Command::Tool(ToolEvent::Finish),
             Action::Confirm => Command::Confirm,
-            Action::Flag => {
-                let row = session.rows.get(session.selected);
-                let is_flagged = row.is_some_and(|row| row.review == Review::Flagged);
-                Command::SetReview(if is_flagged {
-                    Review::Started
-                } else {
-                    Review::Flagged
-                })
-            }
+            Action::Withdraw => Command::Withdraw,
+            Action::Flag => Command::Flag,
             Action::AcceptAll => Command::Accept(Accept::All),
             Action::AcceptPeaks => Command::Accept(Accept::OneClass(Class::Peak)),
             Action::AcceptArtifact => Command::Accept(Accept::OneClass(Class::Artifact)),

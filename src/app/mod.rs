@@ -81,6 +81,7 @@ pub struct Window {
     browser: browser::Browser,
     histogram: plots::Histogram,
     training: training::TrainingPanel,
+    has_fitted_screen: bool,
     are_panels_hidden: bool,
     are_keys_open: bool,
     is_calibrant_open: bool,
@@ -108,6 +109,7 @@ impl Window {
             browser: browser::Browser::default(),
             histogram: plots::Histogram::default(),
             training: training::TrainingPanel::default(),
+            has_fitted_screen: false,
             are_panels_hidden: false,
             are_keys_open: false,
             is_calibrant_open: false,
@@ -158,6 +160,7 @@ impl Window {
         if let Some(graphics) = &self.graphics {
             graphics.uploader.context.get_or_init(|| ctx.clone());
         }
+        self.fit_the_screen(&ctx);
         self.keyboard(&ctx);
         self.dropped(&ctx);
         self.layout(ui);
@@ -170,6 +173,24 @@ impl Window {
         if has_changed {
             // What was just changed is drawn with the next picture.
             ctx.request_repaint();
+        }
+    }
+
+    /// A window that is larger than its screen would hide its status bar: it fills the screen instead.
+    fn fit_the_screen(&mut self, ctx: &egui::Context) {
+        const TITLE_BAR: f32 = 48.0;
+        if self.has_fitted_screen {
+            return;
+        }
+        let (monitor, inner) = ctx.input(|input| {
+            let viewport = input.viewport();
+            (viewport.monitor_size, viewport.inner_rect)
+        });
+        if let (Some(monitor), Some(inner)) = (monitor, inner) {
+            self.has_fitted_screen = true;
+            if inner.height() + TITLE_BAR > monitor.y || inner.width() > monitor.x {
+                ctx.send_viewport_cmd(egui::ViewportCommand::Maximized(true));
+            }
         }
     }
 

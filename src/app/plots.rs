@@ -269,9 +269,9 @@ pub fn run_strip(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
         "peaks against frame number".to_owned()
     } else {
         format!(
-            "{} hits in {} predicted frames",
-            text::thousands(hits as f64),
-            text::thousands(known as f64)
+            "{} in {}",
+            text::count(hits as f64, "hit"),
+            text::count(known as f64, "predicted frame")
         )
     };
     let font = egui::FontId::proportional(theme::SMALL);
@@ -302,7 +302,7 @@ pub fn run_strip(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
         let peaks = session.rows.get(number).and_then(|row| row.peaks);
         let mut tip = format!("frame {}", text::thousands(number as f64 + 1.0));
         if let Some(peaks) = peaks {
-            tip.push_str(&format!(", {peaks} peaks"));
+            tip.push_str(&format!(", {}", text::count(f64::from(peaks), "peak")));
         }
         response.on_hover_text_at_pointer(tip);
     }

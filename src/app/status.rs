@@ -1,14 +1,14 @@
 //! The bottom lines: what is under the pointer, what the mouse does, what the user should know.
 
 use egui::{Align, Layout, Ui};
-use egui_material_icons::icons::{ICON_CLOSE, ICON_INFO};
+use egui_material_icons::icons::{ICON_CHECK_CIRCLE, ICON_CLOSE, ICON_ERROR, ICON_INFO};
 
 use super::canvas::number;
 use super::{text, theme};
 use crate::domain::frame::bad;
 use crate::domain::labels::Class;
 use crate::session::command::Command;
-use crate::session::{Cure, Session};
+use crate::session::{Cure, NoticeKind, Session};
 
 /// The status bar; positions read with the first pixel's centre = 0.
 pub fn bar(ui: &mut Ui, session: &Session, pointer: Option<(f32, f32)>) {
@@ -166,7 +166,12 @@ pub fn notices(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
     let hidden = session.notices.len().saturating_sub(LINES);
     for (index, notice) in session.notices.iter().enumerate().skip(hidden) {
         ui.horizontal(|ui| {
-            ui.label(ICON_INFO.rich_text().size(15.0).color(theme::PEAK));
+            let (icon, color) = match notice.kind {
+                NoticeKind::Problem => (ICON_ERROR, theme::PEAK),
+                NoticeKind::OfRun => (ICON_INFO, theme::ARTIFACT),
+                NoticeKind::Done => (ICON_CHECK_CIRCLE, theme::RING),
+            };
+            ui.label(icon.rich_text().size(15.0).color(color));
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 let close =
                     egui::Button::new(ICON_CLOSE.rich_text().size(15.0)).frame_when_inactive(false);

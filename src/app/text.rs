@@ -17,6 +17,12 @@ pub fn thousands(value: f64) -> String {
     }
 }
 
+/// How many of something: `1 peak`, `2,345 peaks`.
+pub fn count(value: f64, of: &str) -> String {
+    let plural = if value == 1.0 { "" } else { "s" };
+    format!("{} {of}{plural}", thousands(value))
+}
+
 /// A duration given in milliseconds: `412 ms`, `4.1 s`.
 pub fn duration(ms: f32) -> String {
     if ms < 1000.0 {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use egui_plot::{Legend, Line, Plot, PlotPoints};
+use egui_plot::{Legend, Line, Plot, PlotPoints, Points};
 
 use super::{text, theme};
 use crate::domain::labels::Review;
@@ -17,6 +17,8 @@ pub struct TrainingPanel {
     minutes: f64,
     is_from_current: bool,
     seed: u64,
+    /// When the running training began, by the window's clock.
+    begun: Option<f64>,
 }
 
 impl Default for TrainingPanel {
@@ -27,6 +29,7 @@ impl Default for TrainingPanel {
             minutes: 10.0,
             is_from_current: true,
             seed: 1,
+            begun: None,
         }
     }
 }
@@ -101,9 +104,10 @@ impl TrainingPanel {
                 if ui.button("Stop").clicked() {
                     commands.push(Command::StopTraining);
                 }
-                ui.spinner();
+                self.progress(ui, session);
                 return;
             }
+            self.begun = None;
             let is_ready = confirmed > 0 && !self.name.trim().is_empty();
             let start = ui.add_enabled(is_ready, egui::Button::new("Train"));
             if start
@@ -120,6 +124,29 @@ impl TrainingPanel {
                 }));
             }
         });
+    }
+}
+
+impl TrainingPanel {
+    /// How much of the time has gone, and how many epochs were judged; a net takes some steps before it can be.
+    fn progress(&mut self, ui: &mut egui::Ui, session: &Session) {
+        let now = ui.input(|input| input.time);
+        let seconds = now - *self.begun.get_or_insert(now);
+        let share = (seconds / (self.minutes * 60.0)).clamp(0.0, 1.0);
+        let epochs = session.training.lines.len();
+        let text = if share >= 1.0 {
+            "finishing: scores on held-out frames".to_owned()
+        } else {
+            format!(
+                "{:.0} of at most {:.0} s, {}",
+                seconds,
+                self.minutes * 60.0,
+                text::count(epochs as f64, "epoch")
+            )
+        };
+        ui.add(egui::ProgressBar::new(share as f32).text(text));
+        ui.ctx()
+            .request_repaint_after(std::time::Duration::from_millis(500));
     }
 }
 
@@ -144,9 +171,20 @@ fn curve(ui: &mut egui::Ui, session: &Session) {
         .legend(Legend::default())
         .allow_scroll(false)
         .show(ui, |plot| {
-            plot.line(Line::new("loss", loss).color(theme::IGNORE));
-            plot.line(Line::new("validation loss", held_out).color(theme::ARTIFACT));
-            plot.line(Line::new("peak F1", f1).color(theme::PEAK));
+            for (name, line, dots, color) in [
+                ("loss", loss, series(|l| l.loss), theme::IGNORE),
+                (
+                    "validation loss",
+                    held_out,
+                    series(|l| l.validation_loss),
+                    theme::ARTIFACT,
+                ),
+                ("peak F1", f1, series(|l| l.peak_f1), theme::PEAK),
+            ] {
+                plot.line(Line::new(name, line).color(color));
+                // One epoch alone draws no line.
+                plot.points(Points::new(name, dots).radius(2.0).color(color));
+            }
         });
     ui.label(theme::small(format!(
         "epoch {}, loss {:.4}, validation {:.4}, peak F1 {:.3}, artifact IoU {:.3}, {:.0} s",

@@ -110,6 +110,7 @@ pub fn path_prompt(
     commands: &mut Vec<Command>,
 ) {
     let Some(prompt) = &session.path_prompt else {
+        typed.clear();
         return;
     };
     let modal = egui::Modal::new(egui::Id::unique("path")).show(ctx, |ui| {
@@ -117,7 +118,7 @@ pub fn path_prompt(
         let (title, hint) = match prompt.wanted {
             PathWanted::Open => (
                 "Open by path",
-                "/data/run_12.cxi, a folder, /data/*.cbf, events.lst or work.peaknet",
+                "/data/run_12.cxi, a folder, /data/*.cbf, events.lst, work.peaknet, or a .geom for the open run",
             ),
             PathWanted::Export => (
                 "Export a training set of the confirmed frames to",

@@ -27,13 +27,13 @@ pub struct OpenArguments {
     #[arg(long, value_name = "TYPE")]
     pub dtype: Option<String>,
     /// Wavelength in angstrom
-    #[arg(long, value_name = "A", value_parser = positive)]
+    #[arg(long, value_name = "A", value_parser = positive, allow_negative_numbers = true)]
     pub wavelength_angstrom: Option<f64>,
     /// Distance from sample to detector in metres
-    #[arg(long = "distance-m", value_name = "M", value_parser = positive)]
+    #[arg(long = "distance-m", value_name = "M", value_parser = positive, allow_negative_numbers = true)]
     pub distance_m: Option<f64>,
     /// Size of a pixel in metres
-    #[arg(long, value_name = "M", value_parser = positive)]
+    #[arg(long, value_name = "M", value_parser = positive, allow_negative_numbers = true)]
     pub pixel_size_m: Option<f64>,
     /// Where the direct beam meets the detector, in pixels; the first pixel's centre is 0,0
     #[arg(long, value_name = "X,Y", value_parser = pair, allow_hyphen_values = true)]

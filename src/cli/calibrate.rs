@@ -39,13 +39,23 @@ pub struct CalibrateArguments {
 pub fn run(arguments: &CalibrateArguments) -> Outcome {
     let run = arguments.run.open()?;
     if arguments.frame >= run.info.frames {
-        return Err(Failure::could_not(format!(
-            "the run has the frames 0..{}, not frame {}; give another --frame",
-            run.info.frames, arguments.frame
-        )));
+        return Err(Failure::no_frame(arguments.frame, run.info.frames));
+    }
+    for path in &arguments.write {
+        run.refuse_to_replace(path)?;
+    }
+    let geometry = &run.info.geometry;
+    let is_known = geometry.wavelength_angstrom.is_some()
+        && geometry.detector_distance_m.is_some()
+        && geometry.pixel_size_m.is_some()
+        && geometry.beam_center_px.is_some();
+    if !is_known {
+        return Err(Failure::could_not(
+            "no ring can be expected without wavelength, distance, pixel size and beam centre; give \
+             --wavelength-angstrom, --distance-m, --pixel-size-m and --beam-center-px, or --geometry",
+        ));
     }
     let frame = run.read_frame(arguments.frame)?;
-    let geometry = &run.info.geometry;
     // Rings can be compared without a net; only what it marks is unknown then.
     let classes = match nets::load(&arguments.net) {
         Ok(net) => net
@@ -88,12 +98,6 @@ pub fn run(arguments: &CalibrateArguments) -> Outcome {
                 )));
             }
         }
-    }
-    if rings.is_empty() {
-        speak(
-            "no ring can be expected without wavelength, distance, pixel size and beam centre; give \
-             --wavelength-angstrom, --distance-m, --pixel-size-m and --beam-center-px",
-        );
     }
     let known = |value: Option<f64>| value.map(|value| rounded(value, 7));
     if arguments.json {

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::Outcome;
 use super::arguments::{RunArguments, who};
 use super::output::line;
+use super::{Failure, Outcome};
 use crate::io::import;
 use crate::io::project::{Mode, Project};
 
@@ -35,6 +35,12 @@ pub fn run(arguments: &ImportArguments) -> Outcome {
     let key = project.add_run(&run.info)?;
     let labelled = match &arguments.labels {
         Some(labels) => {
+            if !labels.exists() {
+                return Err(Failure::could_not(format!(
+                    "no such file of labels; check the name: {}",
+                    labels.display()
+                )));
+            }
             import::import_labels(&mut project, key, &run, labels, arguments.reviewed, &who())?
         }
         None => 0,

@@ -17,9 +17,9 @@ use crate::io::cxi_out::{self, CxiOptions, CxiOut};
 pub struct MaskArguments {
     #[command(flatten)]
     run: RunArguments,
-    /// Which frame, from 0
+    /// Which frame, from 0; may be left out where there is only one
     #[arg(long, value_name = "N")]
-    frame: usize,
+    frame: Option<usize>,
     /// .npy (u16, CXI bits and 0x8000 = artifact), .png (white = bad or artifact) or .cxi
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -31,6 +31,9 @@ pub struct MaskArguments {
     /// Pixels around every found peak that stay free of the artifact bit
     #[arg(long, value_name = "PX", default_value_t = 4)]
     peak_margin: usize,
+    /// One JSON value
+    #[arg(long)]
+    json: bool,
     /// Replace an existing file
     #[arg(long)]
     force: bool,
@@ -49,12 +52,18 @@ pub fn run(arguments: &MaskArguments) -> Outcome {
         )));
     }
     let run = arguments.run.open()?;
-    let number = arguments.frame;
+    run.refuse_to_replace(&arguments.out)?;
+    let number = match (arguments.frame, run.info.frames) {
+        (Some(number), _) => number,
+        (None, 1) => 0,
+        (None, frames) => {
+            return Err(Failure::could_not(format!(
+                "the run has {frames} frames; say with --frame which one, from 0"
+            )));
+        }
+    };
     if number >= run.info.frames {
-        return Err(Failure::could_not(format!(
-            "the run has the frames 0..{}, not frame {number}; give another --frame",
-            run.info.frames
-        )));
+        return Err(Failure::no_frame(number, run.info.frames));
     }
     let net = nets::load(&arguments.net)?;
     let frame = run.read_frame(number)?;
@@ -108,6 +117,14 @@ pub fn run(arguments: &MaskArguments) -> Outcome {
             out.push(&frame, Some(&prediction.classes), &found)?;
             out.finish()?;
         }
+    }
+    if arguments.json {
+        return line(serde_json::json!({
+            "frame": number,
+            "n_peaks": found.len(),
+            "artifact_fraction": artifact_fraction(&frame, &prediction.classes),
+            "out": arguments.out,
+        }));
     }
     line(format_args!(
         "frame {number}: {} peaks, {:.2}% artifact: {}",

@@ -89,6 +89,15 @@ impl Failure {
         Self::CouldNot(sentence.into())
     }
 
+    /// A frame number that the run does not have; numbers begin at 0.
+    pub fn no_frame(frame: usize, frames: usize) -> Self {
+        let has = match frames {
+            1 => "the run has the frame 0 alone".to_owned(),
+            _ => format!("the run has the frames 0 to {}", frames - 1),
+        };
+        Self::CouldNot(format!("there is no frame {frame}, {has}; give another --frame"))
+    }
+
     /// Says what is to be said on stderr and gives the exit code.
     pub fn report(self) -> ExitCode {
         match self {

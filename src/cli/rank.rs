@@ -92,7 +92,7 @@ pub fn run(arguments: &RankArguments) -> Outcome {
     let ranked = rows.len();
     rows.truncate(arguments.top.unwrap_or(usize::MAX));
     if !arguments.json {
-        line("frame  doubt  peaks  artifact")?;
+        line("frame (from 0)  doubt  peaks  artifact")?;
     }
     for row in &rows {
         if arguments.json {
@@ -104,7 +104,7 @@ pub fn run(arguments: &RankArguments) -> Outcome {
             }))?;
         } else {
             line(format_args!(
-                "{:5}  {:.3}  {:5}  {:7.3}%",
+                "{:14}  {:.3}  {:5}  {:7.3}%",
                 row.frame,
                 row.doubt,
                 row.peaks,

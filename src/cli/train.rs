@@ -51,9 +51,16 @@ pub struct TrainArguments {
     /// Replace an existing net
     #[arg(long)]
     force: bool,
+    /// Give way to other programs
+    #[arg(long)]
+    background: bool,
 }
 
 pub fn run(arguments: &TrainArguments) -> Outcome {
+    if arguments.background {
+        // Before any other thread: they take it over.
+        let _ = rustix::process::nice(10);
+    }
     if arguments.out.exists() && !arguments.force {
         return Err(Failure::could_not(format!(
             "a net of this name exists; choose another name or add --force: {}",
@@ -137,6 +144,10 @@ fn config(arguments: &TrainArguments) -> Result<TrainConfig, Failure> {
     if arguments.epochs.is_none() && config.minutes.is_none() && !has_end {
         speak("training for 30 minutes; --minutes or --epochs sets another end");
         config.minutes = Some(30.0);
+    }
+    if let (Some(minutes), None) = (arguments.minutes, &arguments.config) {
+        // A short training looks at its validation frames more often: ten epochs or so.
+        config.steps_per_epoch = ((minutes * 10.0) as usize).clamp(20, config.steps_per_epoch);
     }
     config.seed = arguments.seed.unwrap_or(config.seed);
     config.device = arguments.device.device;

@@ -16,7 +16,7 @@ pub struct ViewArguments {
     pub paths: Vec<PathBuf>,
     #[command(flatten)]
     pub open: OpenArguments,
-    /// The frame to show first
+    /// The frame to show first, from 0 (the window itself counts from 1)
     #[arg(long, value_name = "N")]
     pub frame: Option<usize>,
     /// The project that keeps the labels [default: the run's own in the user's data folder]
@@ -62,6 +62,12 @@ impl ViewArguments {
             )));
         }
         let Some(out) = &self.screenshot else {
+            if self.frame.is_some() && !self.paths.is_empty() {
+                // A run that cannot be opened is said in the window.
+                if let Ok(run) = io::open_run(&self.paths, &self.open.options()) {
+                    self.check_frame(run.info.frames)?;
+                }
+            }
             return Ok(());
         };
         if out.exists() && !self.force {
@@ -71,9 +77,20 @@ impl ViewArguments {
             )));
         }
         if !self.paths.is_empty() {
-            io::open_run(&self.paths, &self.open.options())?;
+            let run = io::open_run(&self.paths, &self.open.options())?;
+            run.refuse_to_replace(out)?;
+            self.check_frame(run.info.frames)?;
         }
         Ok(())
+    }
+}
+
+impl ViewArguments {
+    fn check_frame(&self, frames: usize) -> Result<(), Failure> {
+        match self.frame {
+            Some(frame) if frame >= frames => Err(Failure::no_frame(frame, frames)),
+            _ => Ok(()),
+        }
     }
 }
 

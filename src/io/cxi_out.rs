@@ -94,9 +94,13 @@ impl CxiOut {
     ) -> Result<Self, Error> {
         let frames = frames.start.min(run.info.frames)..frames.end.min(run.info.frames);
         let (n, width, height) = (frames.len(), run.info.width, run.info.height);
-        let cxi = Pending::new(out, options.force)?;
-        let geom = Pending::new(&out.with_extension("geom"), options.force)?;
-        let list = Pending::new(&out.with_extension("lst"), options.force)?;
+        let pending = |out: &Path| {
+            run.refuse_to_replace(out)?;
+            Ok::<_, Error>(Pending::new(out, options.force)?)
+        };
+        let cxi = pending(out)?;
+        let geom = pending(&out.with_extension("geom"))?;
+        let list = pending(&out.with_extension("lst"))?;
         let writer = Writer::create(cxi.path(), out)?;
         writer.scalar("/cxi_version", 160i32)?;
         write_beam(&writer, &run.info.geometry)?;

@@ -54,6 +54,7 @@ pub fn export(
         runs: runs.into_iter().map(|run| (run.key, run)).collect(),
         frames,
     };
+    labels.refuse_to_replace(out)?;
     match format {
         "set" => labels.write_set(out, force, progress),
         "cxi" => labels.write_cxi(out, force, progress),
@@ -72,6 +73,20 @@ impl Labels<'_> {
         self.project
             .load_sheet(at.run, at.frame)
             .map_err(Error::from)
+    }
+
+    /// Refuses to write over the project or a file of its runs.
+    fn refuse_to_replace(&self, out: &Path) -> Result<(), Error> {
+        if fs::is_same_file(self.project.path(), out) {
+            return Err(Error::new(
+                "this is the project itself; choose another name for the output",
+                out,
+            ));
+        }
+        // A run that cannot be opened any more has no files to lose.
+        let runs = self.runs.keys().filter_map(|key| self.open(*key).ok());
+        runs.into_iter()
+            .try_for_each(|run| run.refuse_to_replace(out))
     }
 
     /// The one size of all frames.

@@ -28,6 +28,7 @@ pub const MAGIC: [u8; 8] = *b"\x89HDF\r\n\x1a\n";
 /// Opens a file read-only and without HDF5's file locks, which fail on read-only network folders.
 fn open(path: &Path) -> Result<hdf5::File, Error> {
     register::register_filters();
+    std::fs::metadata(path).map_err(|error| Error::reading(&error, path))?;
     open_unlocked(path).map_err(|error| {
         let said = error.to_string();
         let sentence = if said.contains("truncated") || said.contains("eof") {

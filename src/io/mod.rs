@@ -42,7 +42,9 @@ impl Error {
     /// The sentence for an error of the operating system while a file is read.
     pub fn reading(error: &std::io::Error, path: &Path) -> Self {
         let sentence = match error.kind() {
-            std::io::ErrorKind::NotFound => "no such file or folder; check the name".to_owned(),
+            std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => {
+                "no such file or folder; check the name".to_owned()
+            }
             std::io::ErrorKind::PermissionDenied => {
                 "no permission to read this; ask its owner for it".to_owned()
             }
@@ -60,6 +62,10 @@ impl From<crate::fs::Error> for Error {
         let (sentence, path) = match &error {
             crate::fs::Error::Exists(path) => (
                 "the file exists; give --force to replace it".to_owned(),
+                path.clone(),
+            ),
+            crate::fs::Error::NoFolder(path) => (
+                "the folder of the output does not exist; make it, or choose another".to_owned(),
                 path.clone(),
             ),
             crate::fs::Error::Io {

@@ -38,6 +38,8 @@ pub struct OpenOptions {
 #[derive(Debug)]
 pub struct Run {
     pub info: RunInfo,
+    /// Every file that was given or found to be read.
+    inputs: Vec<PathBuf>,
     parts: Vec<Part>,
     /// The part of each frame and its place there.
     frames: Vec<(usize, usize)>,
@@ -359,8 +361,24 @@ fn join(
         .map(|path| path.display().to_string())
         .collect::<Vec<_>>()
         .join(" ");
+    let mut inputs: Vec<PathBuf> = paths.to_vec();
+    inputs.extend(options.geometry.clone());
+    for part in &parts {
+        match part {
+            Part::Image { file, .. } => inputs.push(file.clone()),
+            Part::Stack(stack) => {
+                let masks = stack.mask.iter().map(|mask| &mask.source.file);
+                let sources = stack.sources.iter().map(|source| &source.file);
+                inputs.extend(sources.chain(masks).cloned());
+            }
+        }
+    }
+    inputs.extend(items.iter().map(|item| item.file.clone()));
+    inputs.sort_unstable();
+    inputs.dedup();
     let mut run = Run {
         info,
+        inputs,
         parts,
         frames,
         regions: None,
@@ -406,6 +424,24 @@ impl Run {
             *geometry = given;
         }
         override_geometry(geometry, options, &mut self.info.notices);
+        Ok(())
+    }
+
+    /// Refuses an output that is one of the files that are read: no switch may destroy a source.
+    ///
+    /// Errors: the sentence that says so.
+    pub fn refuse_to_replace(&self, out: &Path) -> Result<(), Error> {
+        if out.exists()
+            && self
+                .inputs
+                .iter()
+                .any(|input| crate::fs::is_same_file(input, out))
+        {
+            return Err(Error::new(
+                "this is one of the files of the run itself; choose another name for the output",
+                out,
+            ));
+        }
         Ok(())
     }
 

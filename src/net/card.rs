@@ -133,6 +133,15 @@ impl Card {
             }
         }
         parts.retain(|part| !part.is_empty());
+        if let Some(frames) = self.scores.get("held_out_frames").filter(|n| **n > 0.0) {
+            let kind = if self.sets.iter().all(|set| set.frames == 0) {
+                "simulated"
+            } else {
+                "held-out"
+            };
+            let plural = if *frames == 1.0 { "" } else { "s" };
+            parts.push(format!("on {frames:.0} {kind} frame{plural}"));
+        }
         parts.join(", ")
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::command::{RunRequest, View};
 use super::job::{FrameKey, Job, LoadedFrame, LoadedLabels, ProjectState};
-use super::{Cure, Notice, Session};
+use super::{Cure, Notice, NoticeKind, Session};
 use crate::domain::assembly::Assembly;
 use crate::domain::frame::RunInfo;
 use crate::domain::labels::{History, Review, Sheet};
@@ -60,12 +60,29 @@ impl Session {
         if request.paths.is_empty() {
             return;
         }
+        let request = self.with_geometry(request);
         self.run_serial += 1;
         self.opening = Some((self.run_serial, request.clone()));
         self.jobs.push(Job::OpenRun {
             run: self.run_serial,
             request,
         });
+    }
+
+    /// A geometry file alone is meant for the open run: it is opened again with it.
+    fn with_geometry(&self, request: RunRequest) -> RunRequest {
+        let is_geometry = |path: &std::path::Path| {
+            let ending = path.extension().and_then(|ending| ending.to_str());
+            ending.is_some_and(|e| e.eq_ignore_ascii_case("geom") || e.eq_ignore_ascii_case("poni"))
+        };
+        match (request.paths.as_slice(), &self.run) {
+            ([only], Some(open)) if is_geometry(only) => RunRequest {
+                geometry: Some(only.clone()),
+                frame: Some(self.selected),
+                ..open.request.clone()
+            },
+            _ => request,
+        }
     }
 
     pub(super) fn run_opened(&mut self, run: u64, result: Result<Arc<RunInfo>, String>) {
@@ -81,11 +98,13 @@ impl Session {
             Err(reason) => return self.notice_with(reason, Some(Cure::OpenAnother)),
         };
         self.cancel_gesture();
-        self.notices.retain(|notice| !notice.is_of_run);
+        // What was said before was about something else, save for writes that still fail.
+        self.notices
+            .retain(|notice| notice.cure == Some(Cure::RetryStore));
         self.notices.extend(info.notices.iter().map(|text| Notice {
             text: text.clone(),
             cure: None,
-            is_of_run: true,
+            kind: NoticeKind::OfRun,
         }));
         self.rows = vec![FrameRow::default(); info.frames];
         self.selected = 0;
@@ -93,6 +112,8 @@ impl Session {
         self.pending = Pending::default();
         self.frame_error = None;
         self.visited.clear();
+        self.asked_about = None;
+        self.flagged_from.clear();
         self.predictions.clear();
         self.prediction_order.clear();
         self.predicting = 0;
@@ -150,6 +171,13 @@ impl Session {
                 self.notice(reason.clone());
                 self.read_only = Some(reason);
             }
+        }
+        if let Some(asked) = wanted.filter(|asked| *asked >= self.rows.len()) {
+            self.notice(format!(
+                "There is no frame {}; the run has {}.",
+                asked + 1,
+                self.rows.len()
+            ));
         }
         let first = wanted.unwrap_or(0).min(self.rows.len().saturating_sub(1));
         self.select(first);

@@ -97,6 +97,7 @@ pub enum Command {
     OpenDialog,
     OpenFolderDialog,
     OpenProjectDialog,
+    OpenGeometryDialog,
     OpenDemo,
     /// Ask for a path to open in the window itself; works where the desktop has no file dialog.
     TypePath,
@@ -115,6 +116,8 @@ pub enum Command {
     /// Swaps the painted class with background, and back.
     SwapClass,
     SetBrushDiameter(f32),
+    /// So many steps larger, or smaller when negative.
+    StepBrush(i32),
     SetProtect(bool),
     Tool(ToolEvent),
     Undo,
@@ -124,6 +127,10 @@ pub enum Command {
     SetReview(Review),
     /// Confirms the frame and shows the next one.
     Confirm,
+    /// The frame is no longer confirmed; its labels stay.
+    Withdraw,
+    /// Puts the frame aside with a question, or takes it up again as it was.
+    Flag,
 
     SetTone(Tone),
     AutoTone,

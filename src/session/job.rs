@@ -129,6 +129,7 @@ pub enum Job {
         folder: bool,
     },
     OpenProjectDialog,
+    OpenGeometryDialog,
     ExportDialog,
     OpenDemo,
     LoadFrame(FrameKey),

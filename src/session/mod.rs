@@ -24,7 +24,7 @@ use crate::domain::assembly::Assembly;
 use crate::domain::calibrant::Calibrant;
 use crate::domain::frame::Statistics;
 use crate::domain::grid::PixelRect;
-use crate::domain::labels::Class;
+use crate::domain::labels::{Class, Review};
 use crate::domain::tone::Tone;
 
 /// Something the user should know; stays until dismissed.
@@ -33,8 +33,19 @@ pub struct Notice {
     pub text: String,
     /// The cure that the window offers as a button.
     pub cure: Option<Cure>,
-    /// It speaks of the open run and goes with it.
-    pub is_of_run: bool,
+    pub kind: NoticeKind,
+}
+
+/// What a notice is about, which says how it looks and when it goes by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NoticeKind {
+    /// Something went wrong; stays until dismissed, or until another run has been opened.
+    #[default]
+    Problem,
+    /// A fact about the open run; goes with it.
+    OfRun,
+    /// Something was done as asked; the next one takes its place.
+    Done,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +98,10 @@ pub struct Session {
     /// Paint only over background.
     pub protect: bool,
     pub gesture: Option<Gesture>,
+    /// A frame without labels that the curator was asked about before it is confirmed as empty.
+    asked_about: Option<FrameKey>,
+    /// What frames were before they were flagged.
+    flagged_from: HashMap<usize, Review>,
     /// Counts every change of the shown sheet, whatever frame it belongs to.
     pub sheet_version: u64,
     /// The most recent changes, oldest first.
@@ -198,7 +213,7 @@ impl Session {
         let notice = Notice {
             text: text.into(),
             cure,
-            is_of_run: false,
+            kind: NoticeKind::Problem,
         };
         if !self.notices.contains(&notice) {
             self.notices.push(notice);
@@ -212,6 +227,7 @@ impl Session {
             Command::OpenDialog => self.jobs.push(Job::OpenDialog { folder: false }),
             Command::OpenFolderDialog => self.jobs.push(Job::OpenDialog { folder: true }),
             Command::OpenProjectDialog => self.jobs.push(Job::OpenProjectDialog),
+            Command::OpenGeometryDialog => self.jobs.push(Job::OpenGeometryDialog),
             Command::OpenDemo => self.jobs.push(Job::OpenDemo),
             Command::TypePath => {
                 self.path_prompt = Some(PathPrompt {
@@ -232,6 +248,7 @@ impl Session {
             Command::SetClass(class) => self.class.current = class,
             Command::SwapClass => self.swap_class(),
             Command::SetBrushDiameter(px) => self.brush_diameter = px.clamp(1.0, 1000.0),
+            Command::StepBrush(steps) => self.step_brush(steps),
             Command::SetProtect(on) => self.protect = on,
             Command::Tool(event) => self.use_tool(event),
             Command::Undo => self.undo(),
@@ -240,6 +257,8 @@ impl Session {
             Command::ClearSheet => self.clear_sheet(),
             Command::SetReview(review) => self.set_review(review),
             Command::Confirm => self.confirm(),
+            Command::Withdraw => self.withdraw(),
+            Command::Flag => self.flag(),
 
             Command::SetTone(tone) => self.tone = tone,
             Command::AutoTone => self.auto_tone(),
@@ -291,12 +310,37 @@ impl Session {
             Report::Nets(nets) => self.nets_listed(nets),
             Report::NetLoaded { serial, result } => self.net_loaded(serial, result),
             Report::Predicted { key, net, result } => self.predicted(key, net, result),
-            Report::Exported(Ok(text) | Err(text)) => self.notice(text),
+            Report::Exported(Ok(text)) => self.done(text),
+            Report::Exported(Err(text)) => self.notice(text),
             Report::Training(line) => self.training.lines.push(line),
             Report::TrainingEnded(outcome) => self.training_ended(outcome),
             Report::Calibrated { key, result } => self.calibrated(key, result),
             Report::Notice(text) => self.notice(text),
             Report::RecentRuns(recent) => self.recent = recent,
+        }
+    }
+
+    /// Says that something was done; replaces what was said so before.
+    fn done(&mut self, text: String) {
+        self.notices.retain(|notice| notice.kind != NoticeKind::Done);
+        self.notices.push(Notice {
+            text,
+            cure: None,
+            kind: NoticeKind::Done,
+        });
+    }
+
+    fn step_brush(&mut self, steps: i32) {
+        let diameter = self.brush_diameter;
+        // By a fifth, but never by less than a pixel.
+        let next = if steps > 0 {
+            (diameter * 1.2).max(diameter + 1.0)
+        } else {
+            (diameter / 1.2).min(diameter - 1.0)
+        };
+        self.brush_diameter = next.round().clamp(1.0, 1000.0);
+        if steps.abs() > 1 {
+            self.step_brush(steps - steps.signum());
         }
     }
 

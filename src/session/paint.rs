@@ -15,6 +15,8 @@ use crate::domain::grid::{Grid, Pixel, PixelRect};
 use crate::domain::grow;
 use crate::domain::labels::{Class, Edit, Review, Sheet};
 
+/// A fill of more background than this, and than a quarter of the frame, is taken for a slip.
+const MOST_FILLED: usize = 4096;
 /// How many sheet changes are kept for textures that lag behind.
 const CHANGES_KEPT: usize = 64;
 
@@ -278,7 +280,28 @@ impl Session {
 
     fn fill(&mut self, at: Pixel, class: Class) {
         let name = format!("fill {}", class.name());
-        self.change(&name, None, |sheet, bad| brush::fill(sheet, bad, at, class));
+        let mut refused = None;
+        self.change(&name, None, |sheet, bad| {
+            let is_background = sheet.get(at.x, at.y) == Some(&Class::Background.code());
+            let before = is_background.then(|| sheet.clone());
+            let rect = brush::fill(sheet, bad, at, class);
+            // An outline that is not closed lets the fill out over the whole frame.
+            if let Some(before) = before {
+                let pairs = before.cells().iter().zip(sheet.cells());
+                let filled = pairs.filter(|(old, new)| old != new).count();
+                if filled > MOST_FILLED.max(sheet.len() / 4) {
+                    *sheet = before;
+                    refused = Some(filled);
+                    return PixelRect::new(0, 0, 0, 0);
+                }
+            }
+            rect
+        });
+        if let Some(filled) = refused {
+            self.notice(format!(
+                "This would fill {filled} pixels of background; draw a closed outline first and click inside it."
+            ));
+        }
     }
 
     fn pick(&mut self, at: Pixel) {
@@ -381,8 +404,51 @@ impl Session {
         if let Err(reason) = self.paintable() {
             return self.notice(reason);
         }
+        if self.is_doubtful_empty() {
+            return self.notice(
+                "This frame has no labels, but the net finds peaks in it: Y accepts them, Enter once more confirms the \
+                 frame as empty.",
+            );
+        }
+        self.notices.retain(|notice| !notice.text.starts_with("This frame has no labels"));
         self.set_review(Review::Confirmed);
         self.step(1);
+    }
+
+    /// Whether a frame is about to be confirmed as empty that the net finds peaks in; asked once a frame.
+    fn is_doubtful_empty(&mut self) -> bool {
+        let Some(shown) = &self.shown else {
+            return false;
+        };
+        let key = shown.key;
+        let is_untouched = shown.history.edits.is_empty();
+        let has_peaks = self
+            .shown_prediction()
+            .is_some_and(|predicted| !predicted.peaks.is_empty());
+        let is_new = self.asked_about.replace(key) != Some(key);
+        is_untouched && has_peaks && is_new
+    }
+
+    pub(super) fn withdraw(&mut self) {
+        if self.review_here() == Review::Confirmed {
+            self.set_review(Review::Started);
+        }
+    }
+
+    pub(super) fn flag(&mut self) {
+        let (number, now) = (self.selected, self.review_here());
+        if now == Review::Flagged {
+            let before = self.flagged_from.remove(&number);
+            self.set_review(before.unwrap_or(Review::Started));
+        } else {
+            self.flagged_from.insert(number, now);
+            self.set_review(Review::Flagged);
+        }
+    }
+
+    fn review_here(&self) -> Review {
+        let row = self.rows.get(self.selected);
+        row.map(|row| row.review).unwrap_or_default()
     }
 
     fn sheet_changed(&mut self, rect: PixelRect) {

@@ -213,6 +213,7 @@ fn calibrate(
 pub enum Dialog {
     Run { folder: bool },
     Project,
+    Geometry,
     Export,
 }
 
@@ -252,6 +253,11 @@ fn ask(shared: &Shared, dialog: &Dialog) {
         Dialog::Project => asker
             .set_title("Open a project")
             .add_filter("PeakNet project", &["peaknet"])
+            .pick_file()
+            .map(|path| run(vec![path])),
+        Dialog::Geometry => asker
+            .set_title("Open with a geometry file")
+            .add_filter("CrystFEL or pyFAI geometry", &["geom", "poni"])
             .pick_file()
             .map(|path| run(vec![path])),
         Dialog::Export => asker

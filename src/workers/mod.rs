@@ -147,6 +147,7 @@ impl Workers {
                 }),
                 Job::OpenDialog { folder } => self.dialog(files::Dialog::Run { folder }),
                 Job::OpenProjectDialog => self.dialog(files::Dialog::Project),
+                Job::OpenGeometryDialog => self.dialog(files::Dialog::Geometry),
                 Job::ExportDialog => self.dialog(files::Dialog::Export),
                 Job::OpenDemo => self.files.ask(|wanted| wanted.demo = true),
                 Job::ListNets => self.predict.ask(|wanted| wanted.list = true),

@@ -36,6 +36,7 @@ pub fn start(shared: Arc<Shared>, options: Options) -> std::io::Result<Arc<Desk<
         .name("predict".to_owned())
         .spawn(move || {
             let mut net: Option<(u64, Net)> = None;
+            let pool = background_pool();
             while let Some(work) = inbox.next(take) {
                 match work {
                     Work::List => shared.report(Report::Nets(list(&options))),
@@ -55,7 +56,11 @@ pub fn start(shared: Arc<Shared>, options: Options) -> std::io::Result<Arc<Desk<
                         let Some(frame) = shared.frame(key) else {
                             continue;
                         };
-                        let result = frame.and_then(|frame| predict(net, &frame)).map(Arc::new);
+                        let result = frame.and_then(|frame| match &pool {
+                            Some(pool) => pool.install(|| predict(net, &frame)),
+                            None => predict(net, &frame),
+                        });
+                        let result = result.map(Arc::new);
                         shared.report(Report::Predicted {
                             key,
                             net: serial,
@@ -66,6 +71,20 @@ pub fn start(shared: Arc<Shared>, options: Options) -> std::io::Result<Arc<Desk<
             }
         })?;
     Ok(desk)
+}
+
+/// Threads that give way to the window and to reading: prediction takes what is left of the processor.
+fn background_pool() -> Option<rayon::ThreadPool> {
+    rayon::ThreadPoolBuilder::new()
+        .thread_name(|i| format!("net-{i}"))
+        .start_handler(|_| give_way())
+        .build()
+        .ok()
+}
+
+/// Lowers the priority of this thread (on Linux a thread has its own).
+pub fn give_way() {
+    let _ = rustix::process::nice(10);
 }
 
 fn take(wanted: &mut Wanted) -> Option<Work> {

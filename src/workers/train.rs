@@ -80,6 +80,7 @@ fn run(
     let mut command = Command::new(program);
     command
         .arg("train")
+        .arg("--background")
         .arg("--set")
         .arg(&set)
         .arg("--out")

@@ -29,10 +29,15 @@ pub fn stack(facts: &SetFacts, opened: &Path, dataset: &str) -> Result<Stack, Er
         height: whole.height,
         ..Stack::default()
     };
+    if facts.is_virtual {
+        refuse_circles(&whole.file, &whole.dataset, &mut Vec::new())
+            .map_err(|sentence| Error::new(sentence, opened))?;
+    }
     if facts.is_virtual
         && let Some(pieces) = whole_frame_pieces(&whole, &facts.shape)?
     {
         stack.rows = vec![None; whole.rows];
+        let mut missing_sources = Vec::new();
         let mut known: HashMap<(PathBuf, String), Option<usize>> = HashMap::new();
         for piece in pieces {
             let source = *known
@@ -43,9 +48,11 @@ pub fn stack(facts: &SetFacts, opened: &Path, dataset: &str) -> Result<Stack, Er
                         Some(stack.sources.len() - 1)
                     }
                     Err(error) => {
+                        let why = error.to_string();
                         stack
                             .notices
-                            .push(format!("a source of {dataset:?} is missing: {error}"));
+                            .push(format!("a source of {dataset:?} is missing: {why}"));
+                        missing_sources.push(why);
                         None
                     }
                 });
@@ -75,15 +82,69 @@ pub fn stack(facts: &SetFacts, opened: &Path, dataset: &str) -> Result<Stack, Er
             ));
         }
         if stack.sources.is_empty() {
-            let why = stack.notices.first().cloned().unwrap_or_default();
+            let why = missing_sources.first().cloned().unwrap_or_default();
             return Err(Error::new(
-                format!("none of the files behind {dataset:?} can be read ({why})"),
+                format!("the frames {dataset:?} lie in other files that cannot be read ({why})"),
                 opened,
             ));
         }
         return Ok(stack);
     }
     Ok(through_library(whole, stack))
+}
+
+/// A virtual data set of virtual data sets is followed so far.
+const DEEPEST: usize = 8;
+
+/// Follows a virtual data set to its sources: one that leads back to itself would end the program within HDF5.
+///
+/// Errors: the sentence that says so.
+fn refuse_circles(
+    file: &Path,
+    dataset: &str,
+    above: &mut Vec<(PathBuf, String)>,
+) -> Result<(), String> {
+    let canonical = file.canonicalize().unwrap_or_else(|_| file.to_owned());
+    let here = (canonical, dataset.trim_start_matches('/').to_owned());
+    if above.contains(&here) || above.len() > DEEPEST {
+        return Err(format!(
+            "the virtual data set {dataset:?} leads back to itself, so its frames are nowhere; make it again from the files that hold them"
+        ));
+    }
+    let Ok(set) = super::open(file).and_then(|file| {
+        file.dataset(dataset)
+            .map_err(|error| Error::new(error.to_string(), dataset))
+    }) else {
+        return Ok(()); // missing: said elsewhere
+    };
+    if set.layout() != hdf5::plist::dataset_create::Layout::Virtual {
+        return Ok(());
+    }
+    let map = set.dcpl().and_then(|list| entries(&list)).unwrap_or_default();
+    drop(set);
+    above.push(here);
+    let mut seen = std::collections::HashSet::new();
+    for entry in map {
+        let source = source_file(&entry.file, file);
+        if seen.insert((source.clone(), entry.dataset.clone())) {
+            refuse_circles(&source, &entry.dataset, above)?;
+        }
+    }
+    above.pop();
+    Ok(())
+}
+
+/// The file that an entry names: HDF5 looks beside the virtual data set's file first, then takes the name as it stands.
+fn source_file(name: &str, opened: &Path) -> PathBuf {
+    if name == "." {
+        return opened.to_owned();
+    }
+    let beside = opened.parent().unwrap_or(Path::new(".")).join(name);
+    if beside.exists() {
+        beside
+    } else {
+        PathBuf::from(name)
+    }
 }
 
 /// Every frame is a row of the data set itself.
@@ -127,7 +188,6 @@ fn whole_frame_pieces(whole: &Source, shape: &[usize]) -> Result<Option<Vec<Piec
     let Ok(map) = set.and_then(|set| entries(&set.dcpl()?)) else {
         return Ok(None);
     };
-    let folder = whole.file.parent().unwrap_or(Path::new("."));
     let mut pieces = Vec::new();
     for entry in map {
         if entry.file.contains('%') {
@@ -144,19 +204,8 @@ fn whole_frame_pieces(whole: &Source, shape: &[usize]) -> Result<Option<Vec<Piec
             },
             Selected::Other => return Ok(None),
         };
-        let file = if entry.file == "." {
-            whole.file.clone()
-        } else {
-            // HDF5 looks beside the virtual data set's file first, then takes the name as it stands.
-            let beside = folder.join(&entry.file);
-            if beside.exists() {
-                beside
-            } else {
-                PathBuf::from(&entry.file)
-            }
-        };
         pieces.push(Piece {
-            file,
+            file: source_file(&entry.file, &whole.file),
             dataset: entry.dataset,
             frames,
             rows,

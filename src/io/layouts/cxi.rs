@@ -4,7 +4,7 @@ use super::super::h5::Facts;
 use super::super::number::Codes;
 use super::{MaskMeaning, Plan, codes_of, detector, geometry, is_frames};
 
-const DATA: [&str; 4] = [
+pub const DATA: [&str; 4] = [
     "/entry_1/data_1/data",
     "/entry_1/instrument_1/detector_1/data",
     "/entry_1/image_1/data",

@@ -114,7 +114,10 @@ pub fn plan(facts: &Facts, dataset: Option<&str>) -> Result<Plan, Error> {
         Some(asked) => stack::asked(facts, asked)?,
         None => match cxi::plan(facts).or_else(|| nexus::plan(facts)) {
             Some(plan) => plan,
-            None => stack::largest(facts)?,
+            None => match lost_frames(facts) {
+                Some(error) => return Err(error),
+                None => stack::largest(facts)?,
+            },
         },
     };
     if dataset.is_some() {
@@ -134,6 +137,22 @@ pub fn plan(facts: &Facts, dataset: Option<&str>) -> Result<Plan, Error> {
         });
     }
     Ok(plan)
+}
+
+/// The sentence for a file whose frames are a link to a file that is missing.
+fn lost_frames(facts: &Facts) -> Option<Error> {
+    let is_place = |path: &str| cxi::DATA.contains(&path) || path == "/entry/data/data";
+    let (path, target) = facts.dangling.iter().find(|(path, _)| is_place(path))?;
+    Some(Error::new(
+        format!("its frames {path} are a link to {target}, which is missing; put that file back, or name other frames with --dataset"),
+        &facts.path,
+    ))
+}
+
+/// Whether a data set's name says that it holds something about pixels, not their counts.
+fn is_about_pixels(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path).to_lowercase();
+    name.contains("mask") || matches!(name.as_str(), "valid" | "labels" | "classes" | "gain")
 }
 
 /// Which codes a counting detector's numbers have, by the type alone.

@@ -2,7 +2,7 @@
 
 use super::super::Error;
 use super::super::h5::Facts;
-use super::{MaskMeaning, Plan, codes_of, detector, geometry, is_frames};
+use super::{MaskMeaning, Plan, codes_of, detector, geometry, is_about_pixels, is_frames};
 
 /// The data set that was asked for, by its whole path or, where only one fits, the end of it.
 pub fn asked(facts: &Facts, asked: &str) -> Result<Plan, Error> {
@@ -31,7 +31,7 @@ pub fn largest(facts: &Facts) -> Result<Plan, Error> {
     let largest = facts
         .sets
         .iter()
-        .filter(|(_, set)| is_frames(set))
+        .filter(|(path, set)| is_frames(set) && !is_about_pixels(path))
         // Of equally large ones the first by name.
         .rev()
         .max_by_key(|(_, set)| set.shape.iter().product::<usize>());
@@ -47,7 +47,9 @@ pub fn largest(facts: &Facts) -> Result<Plan, Error> {
     let mut plan = plan_of(facts, path.clone());
     plan.geometry = geometry(facts);
     plan.detector = detector(facts);
-    let others = facts.sets.values().filter(|set| is_frames(set)).count() - 1;
+    let others = facts.sets.iter();
+    let others = others.filter(|(path, set)| is_frames(set) && !is_about_pixels(path));
+    let others = others.count() - 1;
     if others > 0 && plan.mask.is_none() {
         plan.notices.push(format!(
             "the layout is not known, so the largest data set {path} was taken; --dataset names another"
