@@ -79,6 +79,7 @@ fn bad_input_is_one_sentence_and_exit_code_2() {
         &["rank", "absent.h5"],
         &["calibrate", "absent.tif"],
         &["calibrate", "words.tif", "--calibrant", "salt"],
+        &["predict", "absent.h5", "--out", "no/such/folder/o.cxi"],
         &[
             "simulate",
             "--out",
@@ -328,4 +329,58 @@ fn the_whole_loop_runs_headless() {
     let ranked = json(&run(&["rank", "run.cxi", "--net", "net", "--json"]));
     assert_eq!(ranked.len(), 7);
     assert!(ranked[0]["doubt"].as_f64() >= ranked[5]["doubt"].as_f64());
+
+    // No switch writes over what is read, whatever name it goes by; and lost frames are said, not replaced by a mask.
+    let before = std::fs::read(folder.join("run.cxi")).unwrap();
+    std::fs::hard_link(folder.join("run.cxi"), folder.join("twin.cxi")).unwrap();
+    std::fs::copy(folder.join("found.geom"), folder.join("mine.geom")).unwrap();
+    for arguments in [
+        &["predict", "run.cxi", "--out", "run.cxi"][..],
+        &["predict", "run.cxi", "--out", "twin.cxi"],
+        &[
+            "predict",
+            "run.cxi",
+            "--geometry",
+            "mine.geom",
+            "--out",
+            "mine.cxi",
+        ],
+        &["mask", "run.cxi", "--frame", "0", "--out", "run.cxi"],
+        &[
+            "export",
+            "work.peaknet",
+            "--format",
+            "cxi",
+            "--out",
+            "run.cxi",
+        ],
+        &[
+            "export",
+            "work.peaknet",
+            "--format",
+            "npy",
+            "--out",
+            "work.peaknet",
+        ],
+    ] {
+        let with_net = ["--net", "net", "--device", "cpu", "--force"];
+        let extra = if arguments[0] == "export" {
+            &with_net[4..]
+        } else {
+            &with_net[..]
+        };
+        let refused = peaknet(folder, &[arguments, extra].concat());
+        let speech = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(2), "{arguments:?}: {speech}");
+        assert!(
+            speech.contains("choose another name"),
+            "{arguments:?}: {speech}"
+        );
+    }
+    assert!(std::fs::read(folder.join("run.cxi")).unwrap() == before);
+    std::fs::rename(folder.join("run.cxi"), folder.join("away.cxi")).unwrap();
+    let lost = peaknet(folder, &["info", "found.cxi"]);
+    let speech = String::from_utf8_lossy(&lost.stderr).into_owned();
+    assert_eq!(lost.status.code(), Some(2), "{speech}");
+    assert!(speech.contains("run.cxi"), "{speech}");
 }

@@ -395,6 +395,7 @@ fn bad_input_is_one_sentence_with_its_cure() {
             "truncated or damaged",
         ),
         (fixture("unknown_filter.h5"), "filter 32099"),
+        (fixture("circle.h5"), "leads back to itself"),
         (empty_folder, "no detector frames in this folder"),
         (mixed, "c.tif"),
         (folder.path().join("x*.h5"), "no file fits"),

@@ -9,6 +9,7 @@ use peaknet_studio::domain::frame::{Frame, RunInfo};
 use peaknet_studio::domain::geometry::{Geometry, Panel};
 use peaknet_studio::domain::grid::{Grid, Pixel, PixelRect};
 use peaknet_studio::domain::labels::{Class, History, Review, Sheet};
+use peaknet_studio::domain::peaks::Peak;
 use peaknet_studio::session::Session;
 use peaknet_studio::session::command::{Accept, Command, RunRequest};
 use peaknet_studio::session::job::{
@@ -236,20 +237,7 @@ fn a_gesture_is_one_edit_and_an_empty_one_is_none() {
 #[test]
 fn accepting_a_prediction_spares_what_a_person_painted() {
     let mut session = opened(1);
-    session.absorb(Report::Nets(vec![NetEntry {
-        path: PathBuf::from("net"),
-        name: "net".to_owned(),
-        summary: String::new(),
-    }]));
-    session.absorb(Report::NetLoaded {
-        serial: 1,
-        result: Ok(NetInfo {
-            serial: 1,
-            entry: session.nets[0].clone(),
-            digest: "d".to_owned(),
-            device: "cpu".to_owned(),
-        }),
-    });
+    load_net(&mut session);
     session.apply(Command::SetBrushDiameter(1.0));
     session.apply(Command::SetClass(Class::Ignore));
     stroke(&mut session, (4.5, 4.5), (4.5, 4.5));
@@ -260,15 +248,7 @@ fn accepting_a_prediction_spares_what_a_person_painted() {
     session.absorb(Report::Predicted {
         key: key(0),
         net: 1,
-        result: Ok(Arc::new(Predicted {
-            classes: Arc::new(classes),
-            peak: Grid::filled(SIDE, SIDE, 0),
-            artifact: Grid::filled(SIDE, SIDE, 0),
-            peaks: Vec::new(),
-            artifact_fraction: 0.0,
-            doubt: 0.0,
-            net_ms: 1.0,
-        })),
+        result: Ok(predicted(classes, 0)),
     });
     session.apply(Command::Accept(Accept::All));
     assert_eq!(&sheet(&session).row(4)[3..7], &[1, 255, 1, 1]);
@@ -277,6 +257,101 @@ fn accepting_a_prediction_spares_what_a_person_painted() {
     session.apply(Command::Accept(Accept::Component(Pixel { x: 3, y: 4 })));
     assert_eq!(&sheet(&session).row(4)[3..7], &[1, 1, 1, 1]);
     assert_eq!(session.rows[0].review, Review::Started);
+}
+
+fn predicted(classes: Sheet, peaks: usize) -> Arc<Predicted> {
+    Arc::new(Predicted {
+        classes: Arc::new(classes),
+        peak: Grid::filled(SIDE, SIDE, 0),
+        artifact: Grid::filled(SIDE, SIDE, 0),
+        peaks: vec![Peak::default(); peaks],
+        artifact_fraction: 0.0,
+        doubt: 0.0,
+        net_ms: 1.0,
+    })
+}
+
+fn load_net(session: &mut Session) {
+    let entry = NetEntry {
+        path: PathBuf::from("net"),
+        name: "net".to_owned(),
+        summary: String::new(),
+    };
+    session.absorb(Report::Nets(vec![entry.clone()]));
+    session.absorb(Report::NetLoaded {
+        serial: 1,
+        result: Ok(NetInfo {
+            serial: 1,
+            entry,
+            digest: "d".to_owned(),
+            device: "cpu".to_owned(),
+        }),
+    });
+}
+
+/// A session whose net has found peaks in the shown frame.
+fn with_prediction() -> Session {
+    let mut session = opened(3);
+    load_net(&mut session);
+    session.absorb(Report::Predicted {
+        key: key(0),
+        net: 1,
+        result: Ok(predicted(Grid::filled(SIDE, SIDE, 0), 3)),
+    });
+    session.take_jobs();
+    session
+}
+
+fn review(session: &Session) -> Review {
+    session.rows[0].review
+}
+
+#[test]
+fn a_frame_with_peaks_and_no_labels_is_confirmed_at_the_second_time() {
+    let mut session = with_prediction();
+    session.apply(Command::Confirm);
+    assert_eq!((session.selected, review(&session)), (0, Review::Untouched));
+    assert!(session.notices.iter().any(|n| n.text.contains("no labels")));
+    session.apply(Command::Confirm);
+    assert_eq!((session.selected, review(&session)), (1, Review::Confirmed));
+    assert!(session.notices.is_empty());
+    // What was painted is not asked about.
+    let mut session = with_prediction();
+    stroke(&mut session, (4.0, 4.0), (8.0, 4.0));
+    session.apply(Command::Confirm);
+    assert_eq!(review(&session), Review::Confirmed);
+}
+
+#[test]
+fn a_confirmation_is_withdrawn_and_comes_back_from_a_flag() {
+    let mut session = opened(3);
+    let steps = [
+        (Command::SetReview(Review::Confirmed), Review::Confirmed),
+        (Command::Flag, Review::Flagged),
+        (Command::Flag, Review::Confirmed),
+        (Command::Withdraw, Review::Started),
+        (Command::Withdraw, Review::Started),
+        (Command::Flag, Review::Flagged),
+        (Command::Flag, Review::Started),
+    ];
+    for (command, expected) in steps {
+        session.apply(command);
+        assert_eq!(review(&session), expected);
+    }
+}
+
+#[test]
+fn a_geometry_file_opens_the_run_again_where_it_is() {
+    let mut session = opened(3);
+    session.apply(Command::GoTo(2));
+    session.apply(Command::Open(RunRequest {
+        paths: vec![PathBuf::from("detector.geom")],
+        ..RunRequest::default()
+    }));
+    let (_, request) = session.opening.clone().expect("it is being opened");
+    assert_eq!(request.paths, [PathBuf::from("run.cxi")]);
+    assert_eq!(request.geometry, Some(PathBuf::from("detector.geom")));
+    assert_eq!(request.frame, Some(2));
 }
 
 #[derive(Clone, Debug)]

@@ -95,7 +95,9 @@ impl Failure {
             1 => "the run has the frame 0 alone".to_owned(),
             _ => format!("the run has the frames 0 to {}", frames - 1),
         };
-        Self::CouldNot(format!("there is no frame {frame}, {has}; give another --frame"))
+        Self::CouldNot(format!(
+            "there is no frame {frame}, {has}; give another --frame"
+        ))
     }
 
     /// Says what is to be said on stderr and gives the exit code.

@@ -322,7 +322,8 @@ impl Session {
 
     /// Says that something was done; replaces what was said so before.
     fn done(&mut self, text: String) {
-        self.notices.retain(|notice| notice.kind != NoticeKind::Done);
+        self.notices
+            .retain(|notice| notice.kind != NoticeKind::Done);
         self.notices.push(Notice {
             text,
             cure: None,

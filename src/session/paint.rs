@@ -410,7 +410,8 @@ impl Session {
                  frame as empty.",
             );
         }
-        self.notices.retain(|notice| !notice.text.starts_with("This frame has no labels"));
+        self.notices
+            .retain(|notice| !notice.text.starts_with("This frame has no labels"));
         self.set_review(Review::Confirmed);
         self.step(1);
     }

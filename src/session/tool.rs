@@ -42,7 +42,9 @@ impl Tool {
         match self {
             Self::Brush => "drag paints, right drag erases, [ ] size",
             Self::Eraser => "drag erases, [ ] size",
-            Self::Polygon => "click corners; the first one, double-click or Enter closes, Esc drops",
+            Self::Polygon => {
+                "click corners; the first one, double-click or Enter closes, Esc drops"
+            }
             Self::Fill => "click gives a connected region the class",
             Self::Pick => "click takes the class under the pointer",
             Self::PeakGrow => "click grows a peak from its brightest pixel",

@@ -120,7 +120,10 @@ fn refuse_circles(
     if set.layout() != hdf5::plist::dataset_create::Layout::Virtual {
         return Ok(());
     }
-    let map = set.dcpl().and_then(|list| entries(&list)).unwrap_or_default();
+    let map = set
+        .dcpl()
+        .and_then(|list| entries(&list))
+        .unwrap_or_default();
     drop(set);
     above.push(here);
     let mut seen = std::collections::HashSet::new();

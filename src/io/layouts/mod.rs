@@ -144,7 +144,9 @@ fn lost_frames(facts: &Facts) -> Option<Error> {
     let is_place = |path: &str| cxi::DATA.contains(&path) || path == "/entry/data/data";
     let (path, target) = facts.dangling.iter().find(|(path, _)| is_place(path))?;
     Some(Error::new(
-        format!("its frames {path} are a link to {target}, which is missing; put that file back, or name other frames with --dataset"),
+        format!(
+            "its frames {path} are a link to {target}, which is missing; put that file back, or name other frames with --dataset"
+        ),
         &facts.path,
     ))
 }
