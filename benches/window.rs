@@ -11,8 +11,6 @@ use std::time::Instant;
 use egui::{Event, Key, Modifiers, PointerButton, pos2, vec2};
 use egui_kittest::Harness;
 use peaknet_studio::app::Window;
-use peaknet_studio::domain::frame::Frame;
-use peaknet_studio::domain::grid::Grid;
 use peaknet_studio::session::command::Command;
 
 type Driven = Harness<'static, Window>;
@@ -31,16 +29,6 @@ fn print(name: &str, mut took: Vec<f64>) {
         took.get(index).copied().unwrap_or_default()
     };
     println!("{name:<52} {:>8.2} ms {:>8.2} ms", at(0.5), at(0.99));
-}
-
-fn frames(side: usize) -> Vec<Frame> {
-    let frame = |number: usize| {
-        let pixels = Grid::from_fn(side, side, |x, y| {
-            (((x * 7919 + y * 104_729) ^ (x * y)) % 97 + number * 13) as f32
-        });
-        Frame::new(number, pixels, Grid::filled(side, side, 0))
-    };
-    (0..3).filter_map(frame).collect()
 }
 
 /// Pages to and fro: every picture until the next frame is there, and how long that takes.
@@ -163,8 +151,10 @@ fn zoom(harness: &mut Driven, size: &str) {
 fn main() {
     println!("{:<52} {:>11} {:>11}", "", "median", "99 %");
     for side in [1920, 4096] {
-        let Some((mut harness, _)) = memory::window([1600.0, 1000.0], true, frames(side), false)
-        else {
+        let frames = (0..3)
+            .map(|number| memory::crystal(number, side, side))
+            .collect();
+        let Some((mut harness, _)) = memory::window([1600.0, 1000.0], true, frames, false) else {
             return;
         };
         let size = format!("{side} x {side}");

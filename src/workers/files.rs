@@ -34,7 +34,7 @@ pub struct Wanted {
 }
 
 enum Work {
-    Open(u64, RunRequest),
+    Open(u64, Box<RunRequest>),
     Demo,
     Load(FrameKey),
     Calibrate(Box<CalibrateWork>),
@@ -58,7 +58,7 @@ pub fn start(shared: Arc<Shared>) -> std::io::Result<Arc<Desk<Wanted>>> {
 /// The most wanted work first.
 fn take(wanted: &mut Wanted) -> Option<Work> {
     if let Some((run, request)) = wanted.open.take() {
-        return Some(Work::Open(run, request));
+        return Some(Work::Open(run, Box::new(request)));
     }
     if std::mem::take(&mut wanted.demo) {
         return Some(Work::Demo);
