@@ -35,6 +35,7 @@ fn time(name: &str, times: usize, mut step: impl FnMut()) {
 }
 
 fn main() {
+    peaknet_studio::memory::keep_large_blocks();
     let recipe = Recipe::named("rayonix").expect("the simulator knows its detectors");
     time("simulate a frame of 1920 x 1920", 3, || {
         black_box(simulate(&recipe, 1, 0));

@@ -5,6 +5,7 @@ pub mod cli;
 pub mod domain;
 pub mod fs;
 pub mod io;
+pub mod memory;
 pub mod net;
 pub mod session;
 pub mod workers;

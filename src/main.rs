@@ -14,6 +14,7 @@ use peaknet_studio::session::command::RunRequest;
 use peaknet_studio::workers::Options;
 
 fn main() -> ExitCode {
+    peaknet_studio::memory::keep_large_blocks();
     quiet_vulkan();
     std::panic::set_hook(Box::new(|panic| {
         let place = panic

@@ -53,6 +53,16 @@ impl Frame {
         })
     }
 
+    /// A frame whose reader has marked the pixels that are not finite already; `None` when the shapes differ.
+    pub fn from_reader(number: usize, pixels: Grid<f32>, bad: Grid<u16>) -> Option<Self> {
+        let is_one_shape = pixels.width() == bad.width() && pixels.height() == bad.height();
+        is_one_shape.then_some(Self {
+            number,
+            pixels,
+            bad,
+        })
+    }
+
     pub const fn width(&self) -> usize {
         self.pixels.width()
     }

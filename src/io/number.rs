@@ -89,7 +89,8 @@ pub enum Codes {
     Integrating,
 }
 
-/// Converts one frame's bytes; `pixels` and `bad` have the frame's size, codes are OR-ed into `bad`.
+/// Converts one frame's bytes; `pixels` and `bad` have the frame's size, codes are OR-ed into `bad`, and numbers that are
+/// not finite are marked invalid.
 ///
 /// False when the number of bytes does not fit.
 #[must_use]
@@ -174,8 +175,8 @@ fn decode_piece(
         (Kind::Signed, 2) => signed!(i16, 2),
         (Kind::Signed, 4) => signed!(i32, 4),
         (Kind::Signed, 8) => signed!(i64, 8),
-        (Kind::Float, 4) => convert!(f32, 4, |_: f32| 0),
-        (Kind::Float, 8) => convert!(f64, 8, |_: f64| 0),
+        (Kind::Float, 4) => convert!(f32, 4, |v: f32| u16::from(!v.is_finite()) * bad::INVALID),
+        (Kind::Float, 8) => convert!(f64, 8, |v: f64| u16::from(!(v as f32).is_finite()) * bad::INVALID),
         _ => return false,
     }
     true

@@ -484,7 +484,7 @@ impl Run {
         };
         let pixels = Grid::from_cells(width, height, pixels).ok_or_else(wrong)?;
         let bits = Grid::from_cells(width, height, bits).ok_or_else(wrong)?;
-        Frame::new(number, pixels, bits).ok_or_else(wrong)
+        Frame::from_reader(number, pixels, bits).ok_or_else(wrong)
     }
 
     /// The HDF5 source and row of a frame; `None` for images and for frames whose source is missing.
