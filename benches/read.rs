@@ -38,14 +38,22 @@ fn main() {
         let opened = start.elapsed().as_secs_f64() * 1e3;
         let read = |number: usize| {
             let start = Instant::now();
-            black_box(run.read_frame(number % run.info.frames).expect("the frame is read"));
+            black_box(
+                run.read_frame(number % run.info.frames)
+                    .expect("the frame is read"),
+            );
             start.elapsed().as_secs_f64() * 1e3
         };
         read(0);
         let mut took: Vec<f64> = (0..15).map(read).collect();
         took.sort_by(f64::total_cmp);
         let name = file.file_name().unwrap_or_default().to_string_lossy();
-        let bits: String = run.info.dtype.chars().filter(char::is_ascii_digit).collect();
+        let bits: String = run
+            .info
+            .dtype
+            .chars()
+            .filter(char::is_ascii_digit)
+            .collect();
         let bytes = run.info.width * run.info.height * bits.parse::<usize>().unwrap_or(0) / 8;
         println!(
             "{name:<36} {:<16} {:>5} x {:<5} open {opened:>7.2} ms, frame {:>7.2} ms, {:>6.0} MB/s",

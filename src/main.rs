@@ -2,7 +2,6 @@
 
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::time::Duration;
 
 use peaknet_studio::app::screenshot::{Picture, render};
@@ -13,7 +12,28 @@ use peaknet_studio::domain::tone::Curve;
 use peaknet_studio::session::command::RunRequest;
 use peaknet_studio::workers::Options;
 
-fn main() -> ExitCode {
+fn main() {
+    leave(work());
+}
+
+/// Ends the process with an exit code, without the last acts of C libraries: threads that still predict or draw would meet
+/// them. All that is to be kept has been written by then; the label database's thread has ended.
+fn leave(code: u8) -> ! {
+    use std::io::Write;
+    let _ = std::io::stdout().flush();
+    #[cfg(unix)]
+    {
+        #[expect(unsafe_code, reason = "the standard library only ends with those acts")]
+        // SAFETY: it does not return, and nothing that runs before it needs what it leaves out.
+        unsafe {
+            libc::_exit(i32::from(code));
+        }
+    }
+    #[cfg(not(unix))]
+    std::process::exit(i32::from(code));
+}
+
+fn work() -> u8 {
     peaknet_studio::memory::keep_large_blocks();
     quiet_vulkan();
     std::panic::set_hook(Box::new(|panic| {
@@ -34,9 +54,9 @@ fn main() -> ExitCode {
         Some(command) => cli::run(command),
     };
     match std::panic::catch_unwind(AssertUnwindSafe(work)) {
-        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Ok(())) => 0,
         Ok(Err(failure)) => failure.report(),
-        Err(_) => ExitCode::from(2),
+        Err(_) => 2,
     }
 }
 
@@ -60,6 +80,7 @@ fn view(arguments: &ViewArguments) -> Outcome {
     let request = (!arguments.paths.is_empty()).then(|| RunRequest {
         paths: arguments.paths.clone(),
         geometry: open.geometry.clone(),
+        peaks: open.peaks.clone(),
         dataset: open.dataset.clone(),
         shape: open.shape.clone(),
         dtype: open.dtype.clone(),

@@ -198,3 +198,36 @@ fn masters_folders_and_geometries() {
         );
     }
 }
+
+/// CrystFEL's streams beside their runs: as many found peaks as CrystFEL printed (data/README.md), every frame its own.
+#[test]
+fn streams_belong_to_their_frames() {
+    for (run, stream, found) in [
+        (
+            "hdf5/thaumatin_vds.h5",
+            "hdf5/thaumatin.stream",
+            &[426, 1741, 1570, 902, 80][..],
+        ),
+        (
+            "hdf5/cspad_thermolysin_2.cxi",
+            "hdf5/cspad_thermolysin_2.stream",
+            &[179, 170],
+        ),
+    ] {
+        let Some(path) = data(run) else { return };
+        let options = OpenOptions {
+            peaks: data(stream),
+            ..OpenOptions::default()
+        };
+        let run = open_run(&[path], &options).unwrap();
+        for (number, found) in found.iter().enumerate() {
+            let listed = run.listed(number).unwrap().unwrap();
+            assert_eq!(listed.found.len(), *found, "{stream} {number}");
+            assert_eq!(listed.is_indexed, Some(true), "{stream} {number}");
+            let inside = |r: &&peaknet_studio::domain::listed::Reflection| {
+                r.x < run.info.width as f32 && r.y < run.info.height as f32 && r.hkl != [0; 3]
+            };
+            assert!(listed.predicted.len() > 100 && listed.predicted.iter().all(|r| inside(&r)));
+        }
+    }
+}

@@ -226,6 +226,9 @@ impl Canvas {
             if layers.rings {
                 self.draw_rings(&painter, session);
             }
+            if layers.listed && is_current {
+                self.draw_listed(&painter, session);
+            }
             if layers.peaks && is_current {
                 self.draw_peaks(&painter, session);
             }

@@ -6,6 +6,7 @@ use egui_material_icons::icons::{ICON_LOCK, ICON_LOCK_OPEN, ICON_VISIBILITY, ICO
 use super::keys::{self, Action};
 use super::{plots, text, theme};
 use crate::domain::labels::{Class, Review};
+use crate::domain::listed::Listed;
 use crate::domain::tone::{ColorMap, Curve};
 use crate::session::Session;
 use crate::session::command::{Accept, Command};
@@ -190,10 +191,35 @@ fn layers(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
         None,
         &count,
     );
+    let shown = session.shown.as_ref();
+    if let Some(listed) = shown.and_then(|shown| shown.loaded.listed.as_ref()) {
+        let note = listed_note(listed);
+        layer(
+            ui,
+            "listed peaks",
+            &[theme::LISTED, theme::RING],
+            &mut layers.listed,
+            None,
+            &note,
+        );
+    }
     layer(ui, "bad pixels", &[theme::BAD], &mut layers.bad, None, "");
     layer(ui, "rings", &[theme::RING], &mut layers.rings, None, "");
     if layers != session.layers {
         commands.push(Command::SetLayers(layers));
+    }
+}
+
+/// How many peaks another program found, how many reflections it predicted.
+fn listed_note(listed: &Listed) -> String {
+    let found = text::thousands(listed.found.len() as f64);
+    match listed.is_indexed {
+        None => found,
+        Some(false) => format!("{found}, not indexed"),
+        Some(true) => format!(
+            "{found} / {}",
+            text::thousands(listed.predicted.len() as f64)
+        ),
     }
 }
 

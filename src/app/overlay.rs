@@ -43,6 +43,50 @@ impl Canvas {
         }
     }
 
+    /// Another program's findings: found peaks as diamonds, predicted reflections as circles, their indices when there is room.
+    pub fn draw_listed(&self, painter: &egui::Painter, session: &Session) {
+        const HKL_ZOOM: f32 = 6.0;
+        let shown = session.shown.as_ref();
+        let Some(listed) = shown.and_then(|shown| shown.loaded.listed.as_ref()) else {
+            return;
+        };
+        let reach = (4.0 * self.zoom).clamp(5.0, 40.0);
+        let near = self.rect.expand(reach);
+        let place = |x: f32, y: f32| self.ui_from_frame(x, y).filter(|at| near.contains(*at));
+        let strokes = |color| {
+            [
+                Stroke::new(2.0, theme::FOUND_SHADE),
+                Stroke::new(1.0, color),
+            ]
+        };
+        for reflection in &listed.predicted {
+            let Some(at) = place(reflection.x, reflection.y) else {
+                continue;
+            };
+            for stroke in strokes(theme::RING) {
+                painter.circle_stroke(at, reach, stroke);
+            }
+            if self.zoom > HKL_ZOOM {
+                let [h, k, l] = reflection.hkl;
+                self.tag(painter, at + vec2(reach, -reach), &format!("{h} {k} {l}"));
+            }
+        }
+        for &(x, y) in &listed.found {
+            let Some(at) = place(x, y) else { continue };
+            let far = reach * 1.35;
+            let corners = [
+                vec2(0.0, -far),
+                vec2(far, 0.0),
+                vec2(0.0, far),
+                vec2(-far, 0.0),
+            ];
+            for stroke in strokes(theme::LISTED) {
+                let diamond = corners.map(|step| at + step).to_vec();
+                painter.add(egui::Shape::closed_line(diamond, stroke));
+            }
+        }
+    }
+
     pub fn draw_rings(&self, painter: &egui::Painter, session: &Session) {
         let (Some((key, calibration)), Some(shown), Some(open)) =
             (&session.calibration, &session.shown, &session.run)

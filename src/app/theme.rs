@@ -15,6 +15,8 @@ pub const ARTIFACT: Color32 = Color32::from_rgb(0x56, 0xB4, 0xE9);
 pub const IGNORE: Color32 = Color32::from_rgb(0x9A, 0x9A, 0x9A);
 pub const BAD: Color32 = Color32::from_rgb(0x64, 0x46, 0x2C);
 pub const FOUND: Color32 = Color32::from_rgb(0xF0, 0xE4, 0x42);
+/// Reddish purple of Okabe and Ito: what another program found.
+pub const LISTED: Color32 = Color32::from_rgb(0xCC, 0x79, 0xA7);
 pub const RING: Color32 = Color32::from_rgb(0x00, 0x9E, 0x73);
 /// Around the frame: neither zero counts nor the panels.
 pub const CANVAS: Color32 = Color32::from_rgb(0x3A, 0x3C, 0x3E);

@@ -36,11 +36,23 @@ pub struct Delivery {
 
 /// The window's end of the thread; one order is under way at a time.
 pub struct Uploader {
-    orders: Sender<Order>,
+    /// `None` only while it is being dropped.
+    orders: Option<Sender<Order>>,
     deliveries: Receiver<Delivery>,
     /// Whom to wake when something is there; known with the first picture.
     pub context: Arc<OnceLock<egui::Context>>,
     is_busy: bool,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Drop for Uploader {
+    fn drop(&mut self) {
+        // The thread ends when no order can come any more; it must not outlive the graphics card.
+        self.orders = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
 }
 
 impl Uploader {
@@ -50,7 +62,7 @@ impl Uploader {
         let (outbox, deliveries) = mpsc::channel();
         let context = Arc::new(OnceLock::<egui::Context>::new());
         let wake = context.clone();
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("upload".to_owned())
             .spawn(move || {
                 for order in inbox {
@@ -63,10 +75,11 @@ impl Uploader {
                 }
             })?;
         Ok(Self {
-            orders,
+            orders: Some(orders),
             deliveries,
             context,
             is_busy: false,
+            thread: Some(thread),
         })
     }
 
@@ -76,7 +89,8 @@ impl Uploader {
 
     /// Gives an order; only while none is under way.
     pub fn order(&mut self, order: Order) {
-        self.is_busy = self.orders.send(order).is_ok();
+        let orders = self.orders.as_ref();
+        self.is_busy = orders.is_some_and(|orders| orders.send(order).is_ok());
     }
 
     /// What has been carried out since the last call.

@@ -17,6 +17,9 @@ pub struct OpenArguments {
     /// Detector geometry: a CrystFEL .geom or a pyFAI .poni file
     #[arg(long, value_name = "FILE")]
     pub geometry: Option<PathBuf>,
+    /// What another program found, shown in the window: a CXI peak list or a CrystFEL .stream
+    #[arg(long, value_name = "FILE")]
+    pub peaks: Option<PathBuf>,
     /// The HDF5 path of the frames, where the program cannot tell
     #[arg(long, value_name = "/H5/PATH")]
     pub dataset: Option<String>,
@@ -44,6 +47,7 @@ impl OpenArguments {
     pub fn options(&self) -> OpenOptions {
         OpenOptions {
             geometry: self.geometry.clone(),
+            peaks: self.peaks.clone(),
             dataset: self.dataset.clone(),
             shape: self.shape.clone(),
             dtype: self.dtype.clone(),

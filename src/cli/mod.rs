@@ -2,7 +2,6 @@
 
 use std::error::Error;
 use std::ffi::OsString;
-use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::ErrorKind;
@@ -101,18 +100,18 @@ impl Failure {
     }
 
     /// Says what is to be said on stderr and gives the exit code.
-    pub fn report(self) -> ExitCode {
+    pub fn report(self) -> u8 {
         match self {
-            Self::PipeClosed => ExitCode::SUCCESS,
+            Self::PipeClosed => 0,
             Self::Problems(sentence) => {
                 if let Some(sentence) = sentence {
                     output::speak(&sentence);
                 }
-                ExitCode::from(1)
+                1
             }
             Self::CouldNot(sentence) => {
                 output::speak(&sentence);
-                ExitCode::from(2)
+                2
             }
         }
     }
@@ -129,12 +128,12 @@ impl<E: Error + 'static> From<E> for Failure {
 }
 
 /// The arguments, or the exit code where they ask for help or cannot be understood (one line says why).
-pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arguments, ExitCode> {
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arguments, u8> {
     Arguments::try_parse_from(arguments).map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             // A closed pipe is no failure.
             let _ = error.print();
-            ExitCode::SUCCESS
+            0
         }
         _ => Failure::could_not(one_line(&error.to_string())).report(),
     })

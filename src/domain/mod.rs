@@ -11,6 +11,7 @@ pub mod grid;
 pub mod grow;
 pub mod labels;
 pub mod labels_rule;
+pub mod listed;
 pub mod peaks;
 pub mod radial;
 pub mod rings;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::project::{Project, Provenance, RunKey};
+use super::stream::Stream;
 use super::{Error, OpenOptions, Run, export, h5, open_run};
 use crate::domain::grid::{Grid, Pixel};
 use crate::domain::grow;
@@ -170,65 +171,41 @@ fn read_png(path: &Path) -> Result<Sheet, Error> {
 
 /// The peaks that a CrystFEL stream found, grown to pixels on the run's frames by the labelling rule.
 ///
-/// A chunk belongs to the frame of its `Event: //N` (0 where there is none); positions are slab coordinates in the corner
-/// convention (stream.c of libcrystfel), so the cell is their whole part.
+/// A chunk belongs to the frame of its `Event: //N` (0 where there is none).
 fn from_stream<'a>(
     run: &'a Run,
     path: &Path,
 ) -> Result<impl Iterator<Item = Result<(usize, Sheet), Error>> + 'a, Error> {
-    let text = std::fs::read_to_string(path).map_err(|e| Error::reading(&e, path))?;
-    let chunks: Vec<(usize, Vec<Pixel>)> = text
-        .split("----- Begin chunk -----")
-        .skip(1)
-        .map(stream_chunk)
-        .collect();
-    if chunks.is_empty() {
-        return Err(Error::new(
-            "no chunks in this stream; give one written by indexamajig",
-            path,
-        ));
-    }
-    if let Some((frame, _)) = chunks.iter().find(|(frame, _)| *frame >= run.info.frames) {
+    let stream = Stream::open(path)?;
+    let outside = stream
+        .chunks
+        .iter()
+        .find(|chunk| chunk.row >= run.info.frames);
+    if let Some(chunk) = outside {
         return Err(Error::new(
             format!(
-                "the stream tells of frame {frame} but the run has {}; import the run it belongs to",
-                run.info.frames
+                "the stream tells of frame {} but the run has {}; import the run it belongs to",
+                chunk.row, run.info.frames
             ),
             path,
         ));
     }
-    Ok(chunks.into_iter().map(|(number, peaks)| {
+    Ok((0..stream.chunks.len()).map(move |index| {
+        let number = stream.chunks.get(index).map_or(0, |chunk| chunk.row);
         let frame = run.read_frame(number)?;
         let mut sheet = Sheet::filled(frame.width(), frame.height(), 0);
-        for at in peaks {
+        for (x, y) in stream.read(index)?.found {
+            if x < 0.0 || y < 0.0 {
+                continue;
+            }
+            let at = Pixel {
+                x: x as usize,
+                y: y as usize,
+            };
             if let Some(grown) = grow::grow_peak(&frame, at) {
                 grown.paint(&mut sheet, false);
             }
         }
         Ok((number, sheet))
     }))
-}
-
-fn stream_chunk(chunk: &str) -> (usize, Vec<Pixel>) {
-    let event = chunk.lines().find_map(|line| line.strip_prefix("Event: "));
-    let number = event
-        .and_then(|event| event.rsplit('/').next())
-        .and_then(|number| number.trim().parse().ok())
-        .unwrap_or(0);
-    let peaks = chunk
-        .lines()
-        .skip_while(|line| !line.starts_with("Peaks from peak search"))
-        .skip(2)
-        .take_while(|line| !line.starts_with("End of peak list"))
-        .filter_map(|line| {
-            let mut words = line.split_whitespace();
-            let x: f64 = words.next()?.parse().ok()?;
-            let y: f64 = words.next()?.parse().ok()?;
-            (x >= 0.0 && y >= 0.0).then_some(Pixel {
-                x: x as usize,
-                y: y as usize,
-            })
-        })
-        .collect();
-    (number, peaks)
 }

@@ -18,6 +18,7 @@ pub mod run;
 pub mod set;
 pub mod settings;
 pub mod simulated;
+pub mod stream;
 
 use std::path::{Path, PathBuf};
 

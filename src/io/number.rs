@@ -176,7 +176,8 @@ fn decode_piece(
         (Kind::Signed, 4) => signed!(i32, 4),
         (Kind::Signed, 8) => signed!(i64, 8),
         (Kind::Float, 4) => convert!(f32, 4, |v: f32| u16::from(!v.is_finite()) * bad::INVALID),
-        (Kind::Float, 8) => convert!(f64, 8, |v: f64| u16::from(!(v as f32).is_finite()) * bad::INVALID),
+        (Kind::Float, 8) => convert!(f64, 8, |v: f64| u16::from(!(v as f32).is_finite())
+            * bad::INVALID),
         _ => return false,
     }
     true

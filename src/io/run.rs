@@ -12,16 +12,21 @@ use super::images::raw::RawLayout;
 use super::layouts::{self, MaskMeaning};
 use super::number::{self, Codes};
 use super::paths::{self, Item};
-use super::{Error, images, poni};
+use super::stream::Stream;
+use super::{Error, images, peak_list, poni};
 use crate::domain::frame::{Frame, RunInfo, SourceRange, bad};
 use crate::domain::geometry::Geometry;
 use crate::domain::grid::Grid;
+use crate::domain::listed::Listed;
+use crate::domain::peaks::Peak;
 
 /// What the user says about a run that its files do not, or say wrongly.
 #[derive(Clone, Debug, Default)]
 pub struct OpenOptions {
     /// A .geom or .poni file.
     pub geometry: Option<PathBuf>,
+    /// What another program found: a CXI file with a peak list, or a CrystFEL stream.
+    pub peaks: Option<PathBuf>,
     /// The HDF5 path of the frames.
     pub dataset: Option<String>,
     /// Of pixels without a header: (height, width) or (frames, height, width), and NumPy's name of their type.
@@ -40,13 +45,27 @@ pub struct Run {
     pub info: RunInfo,
     /// Every file that was given or found to be read.
     inputs: Vec<PathBuf>,
+    /// The file that each part was opened from.
+    opened: Vec<PathBuf>,
     parts: Vec<Part>,
     /// The part of each frame and its place there.
     frames: Vec<(usize, usize)>,
     /// Bits that the geometry file adds to every frame, and its rules about values.
     regions: Option<Grid<u16>>,
     flags: Flags,
+    lists: Option<Lists>,
 }
+
+/// Where another program's findings stand.
+#[derive(Debug)]
+enum Lists {
+    Stream(Stream),
+    /// A CXI file, row i about frame i; read when first asked for.
+    Cxi(PathBuf, OnceLock<Vec<Vec<Peak>>>),
+}
+
+/// Peak lists with more places than this are not held in memory.
+const MOST_LISTED: usize = 50_000_000;
 
 #[derive(Debug)]
 enum Part {
@@ -299,6 +318,7 @@ fn join(
 ) -> Result<Run, Error> {
     let mut info = RunInfo::default();
     let mut parts = Vec::new();
+    let mut files = Vec::new();
     let mut facts = None;
     let mut numbers: HashMap<PathBuf, (usize, usize)> = HashMap::new();
     for (index, (file, opened)) in opened.into_iter().enumerate() {
@@ -321,6 +341,7 @@ fn join(
                 }
             }
         }
+        files.push(file.clone());
         numbers.insert(file, (index, opened.frames));
         parts.push(opened.part);
     }
@@ -376,7 +397,15 @@ fn join(
     inputs.extend(items.iter().map(|item| item.file.clone()));
     inputs.sort_unstable();
     inputs.dedup();
+    let lists = match (&options.peaks, parts.as_slice()) {
+        (Some(path), _) => Some(open_lists(path)?),
+        (None, [Part::Stack(_)]) => facts.as_ref().and_then(own_list),
+        _ => None,
+    };
+    inputs.extend(options.peaks.clone());
     let mut run = Run {
+        lists,
+        opened: files,
         info,
         inputs,
         parts,
@@ -443,6 +472,42 @@ impl Run {
             ));
         }
         Ok(())
+    }
+
+    /// What another program's list says of a frame; `None` where there is no list or it does not know the frame.
+    ///
+    /// Errors: the list has gone or is damaged.
+    pub fn listed(&self, number: usize) -> Result<Option<Listed>, Error> {
+        let Some((part, local)) = self.frames.get(number).copied() else {
+            return Ok(None);
+        };
+        match &self.lists {
+            None => Ok(None),
+            Some(Lists::Stream(stream)) => {
+                // The stream names the file that was given to CrystFEL: this one, or the one behind it.
+                let opened = self.opened.get(part);
+                let given = opened.and_then(|file| stream.find(&file.to_string_lossy(), local));
+                let behind = || {
+                    let (file, _, row) = self.origin(number)?;
+                    stream.find(&file, row)
+                };
+                let index = given.or_else(behind);
+                index.map(|index| stream.read(index)).transpose()
+            }
+            Some(Lists::Cxi(path, lists)) => {
+                let lists = match lists.get() {
+                    Some(lists) => lists,
+                    None => {
+                        let read = peak_list::read_peaks(path)?;
+                        lists.get_or_init(|| read)
+                    }
+                };
+                Ok(lists.get(number).map(|peaks| Listed {
+                    found: peaks.iter().map(|peak| (peak.x, peak.y)).collect(),
+                    ..Listed::default()
+                }))
+            }
+        }
     }
 
     /// Reads one frame, with the detector's own bad pixels; any thread.
@@ -556,6 +621,31 @@ impl Run {
             None => format!("missing //{number}"),
         }
     }
+}
+
+/// A peak list or stream that the user names.
+fn open_lists(path: &Path) -> Result<Lists, Error> {
+    let is_stream = path
+        .extension()
+        .is_some_and(|ending| ending.eq_ignore_ascii_case("stream"));
+    if is_stream {
+        return Ok(Lists::Stream(Stream::open(path)?));
+    }
+    let lists = peak_list::read_peaks(path)?;
+    Ok(Lists::Cxi(path.to_owned(), OnceLock::from(lists)))
+}
+
+/// The peak list that a CXI file has beside its frames, unless it is too large.
+fn own_list(facts: &Facts) -> Option<Lists> {
+    let set = facts
+        .sets
+        .get(&format!("{}/peakXPosRaw", peak_list::GROUP))?;
+    facts.sets.get(&format!("{}/nPeaks", peak_list::GROUP))?;
+    let places = set
+        .shape
+        .iter()
+        .try_fold(1_usize, |all, n| all.checked_mul(*n))?;
+    (places <= MOST_LISTED).then(|| Lists::Cxi(facts.path.clone(), OnceLock::new()))
 }
 
 /// What the user says by hand wins.

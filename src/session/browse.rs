@@ -60,7 +60,7 @@ impl Session {
         if request.paths.is_empty() {
             return;
         }
-        let request = self.with_geometry(request);
+        let request = self.for_open_run(request);
         self.run_serial += 1;
         self.opening = Some((self.run_serial, request.clone()));
         self.jobs.push(Job::OpenRun {
@@ -69,17 +69,24 @@ impl Session {
         });
     }
 
-    /// A geometry file alone is meant for the open run: it is opened again with it.
-    fn with_geometry(&self, request: RunRequest) -> RunRequest {
-        let is_geometry = |path: &std::path::Path| {
-            let ending = path.extension().and_then(|ending| ending.to_str());
-            ending.is_some_and(|e| e.eq_ignore_ascii_case("geom") || e.eq_ignore_ascii_case("poni"))
+    /// A geometry file or a stream alone is meant for the open run: it is opened again with it.
+    fn for_open_run(&self, request: RunRequest) -> RunRequest {
+        let ([only], Some(open)) = (request.paths.as_slice(), &self.run) else {
+            return request;
         };
-        match (request.paths.as_slice(), &self.run) {
-            ([only], Some(open)) if is_geometry(only) => RunRequest {
+        let again = RunRequest {
+            frame: Some(self.selected),
+            ..open.request.clone()
+        };
+        let ending = only.extension().map(|ending| ending.to_ascii_lowercase());
+        match ending.as_deref().and_then(|ending| ending.to_str()) {
+            Some("geom" | "poni") => RunRequest {
                 geometry: Some(only.clone()),
-                frame: Some(self.selected),
-                ..open.request.clone()
+                ..again
+            },
+            Some("stream") => RunRequest {
+                peaks: Some(only.clone()),
+                ..again
             },
             _ => request,
         }
@@ -107,6 +114,8 @@ impl Session {
             kind: NoticeKind::OfRun,
         }));
         self.rows = vec![FrameRow::default(); info.frames];
+        // A list that the user named is wanted; one that the file happens to have is a click away.
+        self.layers.listed = request.peaks.is_some();
         self.selected = 0;
         self.shown = None;
         self.pending = Pending::default();

@@ -13,6 +13,8 @@ use crate::domain::tone::Tone;
 pub struct RunRequest {
     pub paths: Vec<PathBuf>,
     pub geometry: Option<PathBuf>,
+    /// A CXI peak list or a CrystFEL stream to show over the frames.
+    pub peaks: Option<PathBuf>,
     pub dataset: Option<String>,
     /// Of files without a header, as on the command line.
     pub shape: Vec<usize>,
@@ -45,6 +47,8 @@ pub struct Layers {
     pub labels: bool,
     pub labels_opacity: f32,
     pub peaks: bool,
+    /// What another program found and predicted.
+    pub listed: bool,
     pub bad: bool,
     pub rings: bool,
     /// Fill the classes instead of outlining them.
@@ -61,6 +65,7 @@ impl Default for Layers {
             labels: true,
             labels_opacity: 0.9,
             peaks: true,
+            listed: true,
             bad: true,
             rings: true,
             filled: false,

@@ -8,6 +8,7 @@ use crate::domain::calibrant::{Calibrant, RingRow};
 use crate::domain::frame::{Frame, RunInfo, Statistics};
 use crate::domain::grid::Grid;
 use crate::domain::labels::{Edit, History, Review, Sheet};
+use crate::domain::listed::Listed;
 use crate::domain::peaks::Peak;
 use crate::domain::rings::Segment;
 
@@ -23,6 +24,8 @@ pub struct FrameKey {
 #[derive(Clone, Debug)]
 pub struct LoadedFrame {
     pub frame: Arc<Frame>,
+    /// What another program's peak list or stream says of it.
+    pub listed: Option<Arc<Listed>>,
     pub statistics: Statistics,
     pub read_ms: f32,
 }

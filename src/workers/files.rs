@@ -87,7 +87,12 @@ fn work_on(shared: &Shared, work: Work) {
             let Some(result) = shared.frame(key) else {
                 return;
             };
+            let listed = shared.listed(key).unwrap_or_else(|reason| {
+                shared.report(Report::Notice(reason));
+                None
+            });
             let result = result.map(|frame| LoadedFrame {
+                listed,
                 statistics: frame.statistics(),
                 frame,
                 read_ms: start.elapsed().as_secs_f32() * 1e3,
@@ -110,6 +115,7 @@ fn work_on(shared: &Shared, work: Work) {
 pub fn options_of(request: &RunRequest) -> OpenOptions {
     OpenOptions {
         geometry: request.geometry.clone(),
+        peaks: request.peaks.clone(),
         dataset: request.dataset.clone(),
         shape: request.shape.clone(),
         dtype: request.dtype.clone(),

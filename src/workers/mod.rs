@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use crate::domain::listed::Listed;
 use crate::io::Run;
 use crate::io::cache::FrameCache;
 use crate::session::job::{FrameKey, Job, Report};
@@ -57,6 +58,15 @@ impl Shared {
         run.as_ref()
             .filter(|(serial, _)| *serial == key.run)
             .map(|(_, run)| run.clone())
+    }
+
+    /// What another program's list says of a frame.
+    fn listed(&self, key: FrameKey) -> Result<Option<Arc<Listed>>, String> {
+        let Some(run) = self.run_of(key) else {
+            return Ok(None);
+        };
+        let listed = run.listed(key.number).map_err(|error| error.to_string())?;
+        Ok(listed.map(Arc::new))
     }
 
     /// A frame from memory, or read now and remembered.
