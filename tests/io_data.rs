@@ -231,3 +231,52 @@ fn streams_belong_to_their_frames() {
         }
     }
 }
+
+/// The axes of a full imgCIF header lead where the table of data/README.md says, to a millionth of a pixel.
+#[test]
+fn imgcif_axes_place_the_panels() {
+    let (Some(frame), Some(table)) = (
+        data("cspad/idx-20130301060858401.cbf"),
+        data("cspad/cspad_thermolysin_geometry.json"),
+    ) else {
+        return;
+    };
+    let run = open_run(&[frame], &OpenOptions::default()).unwrap();
+    let table: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(table).unwrap()).unwrap();
+    let pixel_mm = table["pixel_mm"].as_f64().unwrap();
+    let panels = table["panels"].as_array().unwrap();
+    let geometry = &run.info.geometry;
+    assert_eq!(geometry.panels.len(), panels.len());
+    for panel in panels {
+        let quad: usize = panel["array"].as_str().unwrap()[9..].parse().unwrap();
+        let slab = panel["slab"].as_u64().unwrap() as usize;
+        let (x0, y0) = (
+            panel["cols"][0].as_u64().unwrap() as usize,
+            (quad * 8 + slab) * 185,
+        );
+        let found = geometry
+            .panels
+            .iter()
+            .find(|panel| (panel.rect.x0, panel.rect.y0) == (x0, y0))
+            .unwrap();
+        // Half a turn about y from imgCIF's laboratory to CrystFEL's.
+        let turned = |key: &str, unit: f64| {
+            let v = |i: usize| panel[key][i].as_f64().unwrap() * unit;
+            [-v(0), v(1), -v(2)]
+        };
+        for (found, wanted) in [
+            (found.corner_m, turned("origin_mm", 1e-3)),
+            (found.fast_m, turned("fast", pixel_mm * 1e-3)),
+            (found.slow_m, turned("slow", pixel_mm * 1e-3)),
+        ] {
+            let off = (0..3)
+                .map(|i| (found[i] - wanted[i]).abs())
+                .fold(0.0, f64::max);
+            assert!(
+                off < 1e-6 * pixel_mm * 1e-3,
+                "{panel}: {found:?}, not {wanted:?}"
+            );
+        }
+    }
+}

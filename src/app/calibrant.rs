@@ -29,7 +29,7 @@ pub fn show(
             if chosen != session.calibrant {
                 commands.push(Command::SetCalibrant(chosen));
             }
-            if !session.has_flat_geometry() {
+            if !session.places_rings() {
                 ui.label(theme::small(
                     "Rings need wavelength, distance, beam centre and pixel size: from the file, a .geom or .poni, or options.",
                 ));

@@ -45,11 +45,7 @@ pub fn run(arguments: &CalibrateArguments) -> Outcome {
         run.refuse_to_replace(path)?;
     }
     let geometry = &run.info.geometry;
-    let is_known = geometry.wavelength_angstrom.is_some()
-        && geometry.detector_distance_m.is_some()
-        && geometry.pixel_size_m.is_some()
-        && geometry.beam_center_px.is_some();
-    if !is_known {
+    if !geometry.places_rings() {
         return Err(Failure::could_not(
             "no ring can be expected without wavelength, distance, pixel size and beam centre; give \
              --wavelength-angstrom, --distance-m, --pixel-size-m and --beam-center-px, or --geometry",

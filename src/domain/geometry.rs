@@ -99,6 +99,46 @@ impl Geometry {
         Some(self.detector_distance_m? * (2.0 * sine.asin()).tan() / (size_x * size_y).sqrt())
     }
 
+    /// Fills distance, pixel size and beam centre from the panels: where the beam meets one, or the nearest.
+    pub fn summarise(&mut self) {
+        let mut best: Option<(f64, [f64; 2], f64)> = None;
+        for panel in &self.panels {
+            // corner + u fast + v slow has no x and y where the beam is.
+            let ([cx, cy, cz], [fx, fy, fz], [sx, sy, sz]) =
+                (panel.corner_m, panel.fast_m, panel.slow_m);
+            let determinant = fx * sy - fy * sx;
+            if determinant.abs() < 1e-18 {
+                continue;
+            }
+            let u = (cy * sx - cx * sy) / determinant;
+            let v = (cx * fy - cy * fx) / determinant;
+            let beyond = |value: f64, size: usize| (-value).max(value - size as f64).max(0.0);
+            let away = beyond(u, panel.rect.width()).hypot(beyond(v, panel.rect.height()));
+            if best.is_none_or(|(least, ..)| away < least) {
+                let center = [panel.rect.x0 as f64 + u, panel.rect.y0 as f64 + v];
+                best = Some((away, center, cz + u * fz + v * sz));
+            }
+        }
+        let Some((away, center, distance)) = best else {
+            return;
+        };
+        self.detector_distance_m = Some(distance);
+        // Between the panels of a slab there is no pixel position to give.
+        self.beam_center_px = (away == 0.0 || self.panels.len() == 1).then_some(center);
+        if let Some(panel) = self.panels.first() {
+            let length = |v: [f64; 3]| v.iter().map(|n| n * n).sum::<f64>().sqrt();
+            self.pixel_size_m = Some([length(panel.fast_m), length(panel.slow_m)]);
+        }
+    }
+
+    /// Whether enough is known to say where a ring of some d lies.
+    pub fn places_rings(&self) -> bool {
+        let is_flat = self.detector_distance_m.is_some()
+            && self.pixel_size_m.is_some()
+            && self.beam_center_px.is_some();
+        self.wavelength_angstrom.is_some() && (is_flat || !self.panels.is_empty())
+    }
+
     /// What the other knows and this one does not is taken over.
     pub fn fill_from(&mut self, other: &Self) {
         self.wavelength_angstrom = self.wavelength_angstrom.or(other.wavelength_angstrom);

@@ -359,7 +359,7 @@ impl Geom {
                 slow_m: panel.ss.map(|n| n * size),
             });
         }
-        summarise(&mut geometry);
+        geometry.summarise();
         (geometry, notices)
     }
 
@@ -434,38 +434,6 @@ impl Geom {
             }
         }
         Some(bits)
-    }
-}
-
-/// Fills distance, pixel size and beam centre from the panels: where the beam meets one, or the nearest.
-pub(super) fn summarise(geometry: &mut Geometry) {
-    let mut best: Option<(f64, [f64; 2], f64)> = None;
-    for panel in &geometry.panels {
-        // corner + u fast + v slow has no x and y where the beam is.
-        let ([cx, cy, cz], [fx, fy, fz], [sx, sy, sz]) =
-            (panel.corner_m, panel.fast_m, panel.slow_m);
-        let determinant = fx * sy - fy * sx;
-        if determinant.abs() < 1e-18 {
-            continue;
-        }
-        let u = (cy * sx - cx * sy) / determinant;
-        let v = (cx * fy - cy * fx) / determinant;
-        let beyond = |value: f64, size: usize| (-value).max(value - size as f64).max(0.0);
-        let away = beyond(u, panel.rect.width()).hypot(beyond(v, panel.rect.height()));
-        if best.is_none_or(|(least, ..)| away < least) {
-            let center = [panel.rect.x0 as f64 + u, panel.rect.y0 as f64 + v];
-            best = Some((away, center, cz + u * fz + v * sz));
-        }
-    }
-    let Some((away, center, distance)) = best else {
-        return;
-    };
-    geometry.detector_distance_m = Some(distance);
-    // Between the panels of a slab there is no pixel position to give.
-    geometry.beam_center_px = (away == 0.0 || geometry.panels.len() == 1).then_some(center);
-    if let Some(panel) = geometry.panels.first() {
-        let length = |v: [f64; 3]| v.iter().map(|n| n * n).sum::<f64>().sqrt();
-        geometry.pixel_size_m = Some([length(panel.fast_m), length(panel.slow_m)]);
     }
 }
 

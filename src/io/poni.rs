@@ -7,7 +7,6 @@
 use std::path::Path;
 
 use super::Error;
-use super::crystfel::summarise;
 use crate::domain::geometry::{Geometry, Panel};
 use crate::domain::grid::PixelRect;
 
@@ -133,7 +132,7 @@ impl Poni {
             }],
             ..Geometry::default()
         };
-        summarise(&mut geometry);
+        geometry.summarise();
         geometry
     }
 }

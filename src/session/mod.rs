@@ -193,7 +193,7 @@ impl Session {
             && !(self.calibrant.is_some()
                 && self.shown.is_some()
                 && self.calibration.is_none()
-                && self.has_flat_geometry())
+                && self.places_rings())
     }
 
     /// The assembled plane, where it is what is shown and painted on.

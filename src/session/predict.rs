@@ -157,14 +157,10 @@ impl Session {
     }
 
     /// Whether rings can be computed: wavelength, distance, centre and pixel size are known.
-    pub fn has_flat_geometry(&self) -> bool {
-        self.run.as_ref().is_some_and(|open| {
-            let geometry = &open.info.geometry;
-            geometry.wavelength_angstrom.is_some()
-                && geometry.detector_distance_m.is_some()
-                && geometry.pixel_size_m.is_some()
-                && geometry.beam_center_px.is_some()
-        })
+    pub fn places_rings(&self) -> bool {
+        self.run
+            .as_ref()
+            .is_some_and(|open| open.info.geometry.places_rings())
     }
 
     pub(super) fn ask_calibration(&mut self) {
@@ -172,7 +168,7 @@ impl Session {
         else {
             return;
         };
-        if !self.has_flat_geometry() {
+        if !self.places_rings() {
             return self.notice(
                 "The rings of a calibrant need wavelength, distance, beam centre and pixel size; give them as options or \
                  with --geometry.",

@@ -3,7 +3,8 @@
 use super::super::number::{Codes, Kind, Number};
 use super::bits::Bits;
 use super::text::{dectris, latin};
-use super::{Decoded, Head, TRUNCATED, find};
+use super::{Decoded, Head, TRUNCATED, find, imgcif};
+use crate::domain::geometry::Panel;
 
 const SECTION: &[u8] = b"--CIF-BINARY-FORMAT-SECTION--";
 /// What stands between the header of a binary section and its data (CBF definition, imgCIF dictionary).
@@ -144,6 +145,26 @@ fn head_of(text: &str, first: &Section, height: usize, arrays: usize) -> Head {
     head
 }
 
+/// Takes over the panels of a full imgCIF header, where it tells of any.
+fn place(head: &mut Head, text: &str, first: &Section) {
+    let section = first.section_height.max(1);
+    let panels = imgcif::panels(text, section, first.height / section);
+    let is_inside = |panel: &Panel| panel.rect.x1 <= head.width && panel.rect.y1 <= head.height;
+    if panels.is_empty() || !panels.iter().all(is_inside) {
+        return;
+    }
+    head.format = "imgCIF";
+    head.notices.retain(|notice| !notice.contains("stacked"));
+    if panels.len() > 1 {
+        head.notices.push(format!(
+            "the header places {} panels; the arrays are stacked along the slow axis",
+            panels.len()
+        ));
+    }
+    head.geometry.panels = panels;
+    head.geometry.summarise();
+}
+
 /// The value of a CIF item that stands alone on its line.
 fn item(text: &str, name: &str) -> Option<String> {
     text.lines().find_map(|line| {
@@ -211,7 +232,10 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded, String> {
     let Some((first, text)) = first else {
         return Err("no array in this CBF file; give one with a frame".to_owned());
     };
-    let head = head_of(&text, &first, height, arrays);
+    let mut head = head_of(&text, &first, height, arrays);
+    if head.format == "CBF" {
+        place(&mut head, &text, &first);
+    }
     Ok(Decoded { head, bytes: out })
 }
 

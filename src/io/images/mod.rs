@@ -5,6 +5,7 @@ mod bruker;
 mod cbf;
 mod edf;
 mod gaps;
+mod imgcif;
 mod mar345;
 mod npy;
 mod npz;
