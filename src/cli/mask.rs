@@ -67,6 +67,9 @@ pub fn run(arguments: &MaskArguments) -> Outcome {
     }
     let net = nets::load(&arguments.net)?;
     let frame = run.read_frame(number)?;
+    if let Some(warning) = run.warning(&frame) {
+        super::output::speak(&warning);
+    }
     let mut prediction = net
         .predict(&[&frame], arguments.threshold.map(|p| p as f32))?
         .pop()

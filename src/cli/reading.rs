@@ -34,6 +34,12 @@ pub fn read_ahead(
     let mut count = 0;
     std::thread::scope(|scope| {
         for (number, frame) in made_ahead(scope, range, readers, &read) {
+            if count == 0
+                && let Ok(frame) = &frame.result
+                && let Some(warning) = run.warning(frame)
+            {
+                super::output::speak(&warning);
+            }
             work(number, frame)?;
             count += 1;
         }

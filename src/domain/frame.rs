@@ -83,6 +83,47 @@ impl Frame {
         self.pixels.len() * 6
     }
 
+    /// Whether the pixels look like a detector's own readings, not counts: a high pedestal that jumps from pixel to pixel by far
+    /// more than photons would, and gain codes in the two highest of 16 bits (JUNGFRAU and its kin: 00, 01 and 11, never
+    /// 10). For frames of 16-bit unsigned integers only; others cannot tell.
+    pub fn looks_uncalibrated(&self) -> bool {
+        let width = self.width().max(2);
+        let step = (self.pixels.len() / 100_000).max(1) | 1;
+        let mut codes = [0_u32; 4];
+        let (mut low, mut jumps) = (Vec::new(), Vec::new());
+        let reading = |value: f32| (value as u16) & 0x3fff;
+        for at in (1..self.pixels.len()).step_by(step) {
+            let (Some(value), Some(before)) = (
+                self.pixels.cells().get(at).copied(),
+                self.pixels.cells().get(at - 1).copied(),
+            ) else {
+                continue;
+            };
+            if at % width == 0 || !(0.0..=65_535.0).contains(&value) || value == 0.0 {
+                continue;
+            }
+            let code = (value as u16) >> 14;
+            codes[usize::from(code)] += 1;
+            if code == 0 && before > 0.0 && before < 16_384.0 {
+                low.push(value);
+                jumps.push((f32::from(reading(value)) - f32::from(reading(before))).abs());
+            }
+        }
+        let median = |values: &mut Vec<f32>| {
+            let middle = values.len() / 2;
+            if values.is_empty() {
+                0.0
+            } else {
+                *values.select_nth_unstable_by(middle, f32::total_cmp).1
+            }
+        };
+        let (pedestal, jump) = (median(&mut low), median(&mut jumps));
+        codes[2] == 0
+            && codes[1] + codes[3] > 0
+            && pedestal > 1000.0
+            && jump > 4.0 * pedestal.sqrt()
+    }
+
     /// Robust statistics of the valid pixels (sampled on large frames).
     pub fn statistics(&self) -> Statistics {
         let step = (self.pixels.len() / 400_000).max(1) | 1;
@@ -176,4 +217,37 @@ pub struct SourceRange {
     pub dataset: Option<String>,
     /// The row of the data set where `frames.start` lies.
     pub first_row: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn looks_uncalibrated(value: impl Fn(usize, usize) -> f32) -> bool {
+        let pixels = Grid::from_fn(200, 100, value);
+        let frame = Frame::new(0, pixels, Grid::filled(200, 100, 0));
+        frame.is_some_and(|frame| frame.looks_uncalibrated())
+    }
+
+    #[test]
+    fn pedestals_and_gain_bits_are_recognised() {
+        let noise = |x: usize, y: usize, n: usize| ((x * 7919 + y * 104_729 + x * y) % n) as f32;
+        let is_switched = |x: usize, y: usize| (x * 31 + y * 17) % 997 == 3;
+        let raw = |x, y| {
+            let gain = if is_switched(x, y) { 16_384.0 } else { 0.0 };
+            gain + 2500.0 + noise(x, y, 1500)
+        };
+        assert!(looks_uncalibrated(raw));
+        // Photons, a CCD on its pedestal with saturated pixels, and bright smooth counts are counts.
+        assert!(!looks_uncalibrated(|x, y| noise(x, y, 9)));
+        let ccd = |x, y| {
+            if is_switched(x, y) {
+                65_535.0
+            } else {
+                1200.0 + noise(x, y, 60)
+            }
+        };
+        assert!(!looks_uncalibrated(ccd));
+        assert!(!looks_uncalibrated(|x, y| 20_000.0 + noise(x, y, 400)));
+    }
 }

@@ -474,6 +474,16 @@ impl Run {
         Ok(())
     }
 
+    /// The sentence for frames that are a detector's uncalibrated readings, which no net or finder can make sense of.
+    pub fn warning(&self, frame: &Frame) -> Option<String> {
+        (self.info.dtype == "uint16" && frame.looks_uncalibrated()).then(|| {
+            format!(
+                "the frames look like uncalibrated readings (pedestals, gain bits), in which nothing can be found; give the calibrated run: {}",
+                self.info.name
+            )
+        })
+    }
+
     /// What another program's list says of a frame; `None` where there is no list or it does not know the frame.
     ///
     /// Errors: the list has gone or is damaged.

@@ -91,6 +91,9 @@ fn work_on(shared: &Shared, work: Work) {
                 shared.report(Report::Notice(reason));
                 None
             });
+            if let Ok(frame) = &result {
+                shared.warn_of(key, frame);
+            }
             let result = result.map(|frame| LoadedFrame {
                 listed,
                 statistics: frame.statistics(),

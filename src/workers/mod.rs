@@ -11,7 +11,7 @@ mod project;
 mod train;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -40,6 +40,8 @@ struct Shared {
     cache: Mutex<FrameCache>,
     reports: Mutex<Sender<Report>>,
     wake: Box<dyn Fn() + Send + Sync>,
+    /// The run that was warned of last, so that it is said once.
+    warned: AtomicU64,
     /// The user wants a failed write tried again now.
     retry: AtomicBool,
     /// The program ends: a write that fails once more is given up.
@@ -58,6 +60,16 @@ impl Shared {
         run.as_ref()
             .filter(|(serial, _)| *serial == key.run)
             .map(|(_, run)| run.clone())
+    }
+
+    /// Says once a run that its frames are no counts.
+    fn warn_of(&self, key: FrameKey, frame: &crate::domain::frame::Frame) {
+        let warning = self.run_of(key).and_then(|run| run.warning(frame));
+        if let Some(warning) = warning
+            && self.warned.swap(key.run, Ordering::Relaxed) != key.run
+        {
+            self.report(Report::Notice(warning));
+        }
     }
 
     /// What another program's list says of a frame.
@@ -115,6 +127,7 @@ impl Workers {
             cache: Mutex::new(FrameCache::new(CACHE_BYTES)),
             reports: Mutex::new(sender),
             wake: Box::new(wake),
+            warned: AtomicU64::new(0),
             retry: AtomicBool::new(false),
             closing: AtomicBool::new(false),
         });
