@@ -9,6 +9,7 @@ pub mod h5;
 pub mod images;
 pub mod import;
 pub mod layouts;
+pub mod lists;
 pub mod number;
 pub mod paths;
 pub mod peak_list;

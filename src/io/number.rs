@@ -183,6 +183,13 @@ fn decode_piece(
     true
 }
 
+/// Marks counts above `saturation` that are not bad anyway.
+pub fn mark_saturated(saturation: f32, pixels: &[f32], bits: &mut [u16]) {
+    for (value, bits) in pixels.iter().zip(bits) {
+        *bits |= u16::from(*value > saturation && *bits & bad::NOT_VALID == 0) * bad::SATURATED;
+    }
+}
+
 /// Converts one mask frame's bytes to integers: floats are truncated, negative values become 0xffffffff.
 pub fn decode_mask(number: Number, bytes: &[u8]) -> Option<Vec<u32>> {
     macro_rules! convert {

@@ -10,15 +10,14 @@ use super::crystfel::{self, Flags, Geom};
 use super::h5::{self, Facts, Source};
 use super::images::raw::RawLayout;
 use super::layouts::{self, MaskMeaning};
+use super::lists::Lists;
 use super::number::{self, Codes};
 use super::paths::{self, Item};
-use super::stream::Stream;
-use super::{Error, images, peak_list, poni};
+use super::{Error, images, poni};
 use crate::domain::frame::{Frame, RunInfo, SourceRange, bad};
 use crate::domain::geometry::Geometry;
 use crate::domain::grid::Grid;
 use crate::domain::listed::Listed;
-use crate::domain::peaks::Peak;
 
 /// What the user says about a run that its files do not, or say wrongly.
 #[derive(Clone, Debug, Default)]
@@ -55,17 +54,6 @@ pub struct Run {
     flags: Flags,
     lists: Option<Lists>,
 }
-
-/// Where another program's findings stand.
-#[derive(Debug)]
-enum Lists {
-    Stream(Stream),
-    /// A CXI file, row i about frame i; read when first asked for.
-    Cxi(PathBuf, OnceLock<Vec<Vec<Peak>>>),
-}
-
-/// Peak lists with more places than this are not held in memory.
-const MOST_LISTED: usize = 50_000_000;
 
 #[derive(Debug)]
 enum Part {
@@ -398,8 +386,8 @@ fn join(
     inputs.sort_unstable();
     inputs.dedup();
     let lists = match (&options.peaks, parts.as_slice()) {
-        (Some(path), _) => Some(open_lists(path)?),
-        (None, [Part::Stack(_)]) => facts.as_ref().and_then(own_list),
+        (Some(path), _) => Some(Lists::open(path)?),
+        (None, [Part::Stack(_)]) => facts.as_ref().and_then(Lists::own),
         _ => None,
     };
     inputs.extend(options.peaks.clone());
@@ -491,33 +479,12 @@ impl Run {
         let Some((part, local)) = self.frames.get(number).copied() else {
             return Ok(None);
         };
-        match &self.lists {
-            None => Ok(None),
-            Some(Lists::Stream(stream)) => {
-                // The stream names the file that was given to CrystFEL: this one, or the one behind it.
-                let opened = self.opened.get(part);
-                let given = opened.and_then(|file| stream.find(&file.to_string_lossy(), local));
-                let behind = || {
-                    let (file, _, row) = self.origin(number)?;
-                    stream.find(&file, row)
-                };
-                let index = given.or_else(behind);
-                index.map(|index| stream.read(index)).transpose()
-            }
-            Some(Lists::Cxi(path, lists)) => {
-                let lists = match lists.get() {
-                    Some(lists) => lists,
-                    None => {
-                        let read = peak_list::read_peaks(path)?;
-                        lists.get_or_init(|| read)
-                    }
-                };
-                Ok(lists.get(number).map(|peaks| Listed {
-                    found: peaks.iter().map(|peak| (peak.x, peak.y)).collect(),
-                    ..Listed::default()
-                }))
-            }
-        }
+        let Some(lists) = &self.lists else {
+            return Ok(None);
+        };
+        let behind = || self.origin(number).map(|(file, _, row)| (file, row));
+        let opened = self.opened.get(part).map(|file| (file.as_path(), local));
+        lists.of(number, opened, behind)
     }
 
     /// Reads one frame, with the detector's own bad pixels; any thread.
@@ -633,31 +600,6 @@ impl Run {
     }
 }
 
-/// A peak list or stream that the user names.
-fn open_lists(path: &Path) -> Result<Lists, Error> {
-    let is_stream = path
-        .extension()
-        .is_some_and(|ending| ending.eq_ignore_ascii_case("stream"));
-    if is_stream {
-        return Ok(Lists::Stream(Stream::open(path)?));
-    }
-    let lists = peak_list::read_peaks(path)?;
-    Ok(Lists::Cxi(path.to_owned(), OnceLock::from(lists)))
-}
-
-/// The peak list that a CXI file has beside its frames, unless it is too large.
-fn own_list(facts: &Facts) -> Option<Lists> {
-    let set = facts
-        .sets
-        .get(&format!("{}/peakXPosRaw", peak_list::GROUP))?;
-    facts.sets.get(&format!("{}/nPeaks", peak_list::GROUP))?;
-    let places = set
-        .shape
-        .iter()
-        .try_fold(1_usize, |all, n| all.checked_mul(*n))?;
-    (places <= MOST_LISTED).then(|| Lists::Cxi(facts.path.clone(), OnceLock::new()))
-}
-
 /// What the user says by hand wins.
 fn override_geometry(geometry: &mut Geometry, options: &OpenOptions, notices: &mut Vec<String>) {
     if let Some(wavelength) = options.wavelength_angstrom {
@@ -683,13 +625,6 @@ fn override_geometry(geometry: &mut Geometry, options: &OpenOptions, notices: &m
     }
     if let Some([x, y]) = options.beam_center_px {
         geometry.beam_center_px = Some([x + 0.5, y + 0.5]);
-    }
-}
-
-/// Marks counts above `saturation` that are not bad anyway.
-pub(super) fn mark_saturated(saturation: f32, pixels: &[f32], bits: &mut [u16]) {
-    for (value, bits) in pixels.iter().zip(bits) {
-        *bits |= u16::from(*value > saturation && *bits & bad::NOT_VALID == 0) * bad::SATURATED;
     }
 }
 
@@ -720,7 +655,7 @@ impl StackPart {
             }
         }
         if let Some(saturation) = self.saturation {
-            mark_saturated(saturation, &pixels, &mut bits);
+            number::mark_saturated(saturation, &pixels, &mut bits);
         }
         Ok((pixels, bits))
     }

@@ -205,7 +205,7 @@ pub fn read(path: &Path, frame: usize, raw: Option<&RawLayout>) -> Result<Pixels
         gaps::mark_gaps(head.width, &pixels, &mut bad);
     }
     if let Some(saturation) = head.saturation {
-        super::run::mark_saturated(saturation, &pixels, &mut bad);
+        number::mark_saturated(saturation, &pixels, &mut bad);
     }
     Ok(Pixels {
         width: head.width,
