@@ -45,6 +45,8 @@ pub struct Canvas {
     pub pointer: Option<(f32, f32)>,
     /// Where it is in the plane.
     pub pointer_in_plane: Option<(f32, f32)>,
+    /// Whether the shown frame is the one that is drawn.
+    pub may_paint: bool,
     /// Where it was drawn last.
     pub rect: Rect,
 }
@@ -63,6 +65,7 @@ impl Default for Canvas {
             has_loupe: true,
             pointer: None,
             pointer_in_plane: None,
+            may_paint: true,
             rect: Rect::ZERO,
         }
     }
@@ -340,7 +343,8 @@ impl Canvas {
                         || (is_space && button == PointerButton::Primary)
                     {
                         self.is_panning = true;
-                    } else if !self.is_panning && button != PointerButton::Middle {
+                    } else if !self.is_panning && button != PointerButton::Middle && self.may_paint
+                    {
                         let (x, y) = self.plane_from_ui(pos);
                         let erase = button == PointerButton::Secondary;
                         if self.closes_polygon(session, pos) {

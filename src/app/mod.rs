@@ -261,6 +261,9 @@ impl Window {
                 });
         }
         if has_run {
+            // What is drawn is what may be painted on.
+            let shown = self.session.shown.as_ref().map(|shown| shown.key);
+            self.canvas.may_paint = self.graphics.is_none() || self.uploaded.key == shown;
             let gpu = self.graphics.as_ref().map(|graphics| &graphics.gpu);
             self.canvas.show(ui, &self.session, gpu, &mut self.commands);
             self.show_frame_error(ui);
@@ -343,6 +346,20 @@ impl Window {
         while let Some(delivery) = self.graphics.as_mut().and_then(|g| g.uploader.delivery()) {
             self.take_delivery(delivery);
         }
+        if self
+            .graphics
+            .as_ref()
+            .is_some_and(|g| g.uploader.has_failed())
+        {
+            self.graphics = None;
+            if let Some((key, loaded)) = self.arrival.take() {
+                let result = Ok(loaded);
+                self.session.absorb(Report::Frame { key, result });
+            }
+            self.session.notice(
+                "The graphics card has failed, so frames cannot be drawn; your labels are safe, start the program again.",
+            );
+        }
         // The selection has moved on since this frame was read.
         if let Some((key, _)) = &self.arrival
             && self.session.pending.key != Some(*key)
@@ -418,15 +435,31 @@ impl Window {
             key,
             textures,
             is_bad_shown,
+            label,
             net,
             mut sheet_version,
         } = delivery;
-        if let Some((_, loaded)) = self.arrival.take_if(|(arrived, _)| *arrived == key) {
+        // The same frame may have been asked for again meanwhile: it waits for its labels then.
+        let has_labels = self.session.pending.labels.is_some();
+        let arrival = self
+            .arrival
+            .take_if(|(arrived, _)| *arrived == key && has_labels);
+        if let Some((_, loaded)) = arrival {
             self.session.absorb(Report::Frame {
                 key,
                 result: Ok(loaded),
             });
-            sheet_version = self.session.sheet_version;
+            // Labels that were read again may differ from those on the card; version 0 has them sent once more.
+            let is_same = match (&self.session.shown, &label) {
+                (Some(shown), Some(label)) => Arc::ptr_eq(&shown.sheet, label),
+                (Some(shown), None) => shown.history.edits.is_empty(),
+                (None, _) => false,
+            };
+            sheet_version = if is_same {
+                self.session.sheet_version
+            } else {
+                0
+            };
         }
         let is_shown = self.session.shown.as_ref().is_some_and(|s| s.key == key);
         let Some(graphics) = &mut self.graphics else {

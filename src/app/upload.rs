@@ -30,6 +30,7 @@ pub struct Delivery {
     pub key: FrameKey,
     pub textures: Result<(Option<Counts>, Classes), String>,
     pub is_bad_shown: bool,
+    pub label: Option<Arc<Sheet>>,
     pub net: Option<Arc<Predicted>>,
     pub sheet_version: u64,
 }
@@ -99,6 +100,13 @@ impl Uploader {
         self.is_busy = false;
         Some(delivery)
     }
+
+    /// Whether the thread has ended, which it only does when the graphics card has failed.
+    pub fn has_failed(&self) -> bool {
+        self.thread
+            .as_ref()
+            .is_none_or(std::thread::JoinHandle::is_finished)
+    }
 }
 
 fn carry_out(card: &Card, order: Order) -> Delivery {
@@ -122,6 +130,7 @@ fn carry_out(card: &Card, order: Order) -> Delivery {
         key: order.key,
         textures,
         is_bad_shown: order.is_bad_shown,
+        label: order.label,
         net: order.net,
         sheet_version: order.sheet_version,
     }
