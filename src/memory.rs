@@ -1,8 +1,8 @@
 //! How the allocator treats large blocks: frames and activations of the net are some 10 to 100 MB, come and go all the time,
 //! and cost more in page faults than in arithmetic when each is fetched anew from the system.
 
-/// Keeps freed blocks for the next ones of their size instead of giving them back to the system; up to 1 GiB that is not in
-/// use stays with the program. Call once, before other threads run. Does nothing where the allocator is not glibc's.
+/// Keeps freed blocks for the next ones of their size instead of giving them back to the system at once; at least 1 GiB that
+/// is not in use may stay with the program. Call once, before other threads run. Does nothing where the allocator is not glibc's.
 pub fn keep_large_blocks() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {

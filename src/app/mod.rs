@@ -433,6 +433,7 @@ impl Window {
     fn take_delivery(&mut self, delivery: Delivery) {
         let Delivery {
             key,
+            frame,
             textures,
             is_bad_shown,
             label,
@@ -441,9 +442,10 @@ impl Window {
         } = delivery;
         // The same frame may have been asked for again meanwhile: it waits for its labels then.
         let has_labels = self.session.pending.labels.is_some();
-        let arrival = self
-            .arrival
-            .take_if(|(arrived, _)| *arrived == key && has_labels);
+        let has_pixels = !matches!(textures, Ok((None, _)));
+        let arrival = self.arrival.take_if(|(arrived, loaded)| {
+            *arrived == key && Arc::ptr_eq(&loaded.frame, &frame) && has_labels && has_pixels
+        });
         if let Some((_, loaded)) = arrival {
             self.session.absorb(Report::Frame {
                 key,

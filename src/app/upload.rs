@@ -28,6 +28,8 @@ pub struct Order {
 /// What is there now.
 pub struct Delivery {
     pub key: FrameKey,
+    /// The frame that was ordered: the same number may have been read anew meanwhile.
+    pub frame: Arc<Frame>,
     pub textures: Result<(Option<Counts>, Classes), String>,
     pub is_bad_shown: bool,
     pub label: Option<Arc<Sheet>>,
@@ -128,6 +130,7 @@ fn carry_out(card: &Card, order: Order) -> Delivery {
     });
     Delivery {
         key: order.key,
+        frame: order.frame,
         textures,
         is_bad_shown: order.is_bad_shown,
         label: order.label,

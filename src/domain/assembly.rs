@@ -98,6 +98,9 @@ impl Assembly {
                 (panel.rect.x1, panel.rect.y1),
             ] {
                 let at = placed.plane_from_raw(x as f64, y as f64);
+                if !at.iter().all(|v| v.is_finite()) {
+                    return None;
+                }
                 for i in 0..2 {
                     low[i] = low[i].min(at[i]);
                     high[i] = high[i].max(at[i]);

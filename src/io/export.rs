@@ -83,10 +83,20 @@ impl Labels<'_> {
                 out,
             ));
         }
-        // A run that cannot be opened any more has no files to lose.
-        let runs = self.runs.keys().filter_map(|key| self.open(*key).ok());
-        runs.into_iter()
-            .try_for_each(|run| run.refuse_to_replace(out))
+        for (key, stored) in &self.runs {
+            match self.open(*key) {
+                Ok(run) => run.refuse_to_replace(out)?,
+                // Some of its files have gone; those that are named may be there.
+                Err(_) if stored.paths.iter().any(|path| fs::is_same_file(path, out)) => {
+                    return Err(Error::new(
+                        "this is a file of a run of the project; choose another name for the output",
+                        out,
+                    ));
+                }
+                Err(_) => {}
+            }
+        }
+        Ok(())
     }
 
     /// The one size of all frames.

@@ -76,7 +76,10 @@ impl Lists {
                         lists.get_or_init(|| read)
                     }
                 };
-                Ok(lists.get(number).map(|peaks| Listed {
+                // Row i is about row i of the file: of the opened one, where the list is its own.
+                let own = opened.filter(|(file, _)| crate::fs::is_same_file(file, path));
+                let row = own.map_or(number, |(_, row)| row);
+                Ok(lists.get(row).map(|peaks| Listed {
                     found: peaks.iter().map(|peak| (peak.x, peak.y)).collect(),
                     ..Listed::default()
                 }))

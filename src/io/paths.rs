@@ -43,6 +43,7 @@ pub fn looks_like_frames(path: &Path) -> bool {
             | "edf"
             | "npy"
             | "npz"
+            | "png"
             | "sfrm"
             | "gfrm"
     ) || ending

@@ -69,6 +69,8 @@ enum Part {
 #[derive(Debug)]
 struct StackPart {
     sources: Vec<Arc<Source>>,
+    /// All files behind virtual data sets.
+    behind: Vec<PathBuf>,
     rows: Vec<Option<(usize, usize)>>,
     mask: Option<Mask>,
     codes: Codes,
@@ -179,6 +181,7 @@ fn open_hdf5(file: &Path, dataset: Option<&str>, hint: Option<&str>) -> Result<O
     }
     let mut part = StackPart {
         sources: Vec::new(),
+        behind: Vec::new(),
         rows: Vec::new(),
         mask: None,
         codes: plan.codes,
@@ -213,6 +216,7 @@ fn open_hdf5(file: &Path, dataset: Option<&str>, hint: Option<&str>) -> Result<O
             ));
         }
         let before = part.sources.len();
+        part.behind.extend(stack.files);
         part.sources.extend(stack.sources);
         part.rows.extend(
             stack
@@ -378,7 +382,7 @@ fn join(
             Part::Stack(stack) => {
                 let masks = stack.mask.iter().map(|mask| &mask.source.file);
                 let sources = stack.sources.iter().map(|source| &source.file);
-                inputs.extend(sources.chain(masks).cloned());
+                inputs.extend(sources.chain(masks).chain(&stack.behind).cloned());
             }
         }
     }

@@ -20,7 +20,8 @@ pub struct Stream {
     path: PathBuf,
     /// In the order of the file: the image's file name without folders, the number of its event, and the bytes.
     pub chunks: Vec<Chunk>,
-    by_event: HashMap<(String, usize), usize>,
+    /// `None` where files of one name in several folders have the same event.
+    by_event: HashMap<(String, usize), Option<usize>>,
 }
 
 /// Where a chunk lies, and what it is about.
@@ -79,21 +80,24 @@ impl Stream {
                 path,
             ));
         }
-        let by_event = chunks.iter().enumerate();
+        let mut by_event = HashMap::new();
+        for (index, chunk) in chunks.iter().enumerate() {
+            by_event
+                .entry((chunk.image.clone(), chunk.row))
+                .and_modify(|found| *found = None)
+                .or_insert(Some(index));
+        }
         Ok(Self {
-            by_event: by_event
-                .map(|(index, chunk)| ((chunk.image.clone(), chunk.row), index))
-                .collect(),
+            by_event,
             path: path.to_owned(),
             chunks,
         })
     }
 
-    /// The chunk about a row of a file, by the file's name without folders.
+    /// The chunk about a row of a file, by the file's name without folders; `None` where several could be meant.
     pub fn find(&self, image: &str, row: usize) -> Option<usize> {
-        self.by_event
-            .get(&(base_name(image).to_owned(), row))
-            .copied()
+        let key = (base_name(image).to_owned(), row);
+        self.by_event.get(&key).copied().flatten()
     }
 
     /// What a chunk says.

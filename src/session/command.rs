@@ -149,6 +149,7 @@ pub enum Command {
     SetPredict(bool),
     /// Predict every frame of the run, not only those ahead of the curator.
     PredictAll(bool),
+    /// Never replaces a file: whoever typed the name was not asked.
     Export {
         out: PathBuf,
         format: String,

@@ -176,6 +176,8 @@ pub enum Job {
     Export {
         out: PathBuf,
         format: String,
+        /// The user has agreed to replace what is there.
+        force: bool,
     },
     Train(TrainRequest),
     StopTraining,

@@ -270,7 +270,11 @@ impl Session {
             Command::ChooseNet(path) => self.choose_net(path),
             Command::SetPredict(on) => self.set_predict(on),
             Command::PredictAll(on) => self.set_predict_all(on),
-            Command::Export { out, format } => self.jobs.push(Job::Export { out, format }),
+            Command::Export { out, format } => self.jobs.push(Job::Export {
+                out,
+                format,
+                force: false,
+            }),
             Command::ExportDialog => self.jobs.push(Job::ExportDialog),
             Command::Train(request) => self.train(request),
             Command::StopTraining => self.jobs.push(Job::StopTraining),
@@ -293,6 +297,8 @@ impl Session {
             Report::ExportChosen(out) => self.jobs.push(Job::Export {
                 out,
                 format: "set".to_owned(),
+                // The desktop's dialog has asked.
+                force: true,
             }),
             Report::NoDialog(wanted) => {
                 self.path_prompt = Some(PathPrompt {

@@ -437,6 +437,9 @@ impl Session {
     }
 
     pub(super) fn flag(&mut self) {
+        if let Err(reason) = self.paintable() {
+            return self.notice(reason);
+        }
         let (number, now) = (self.selected, self.review_here());
         if now == Review::Flagged {
             let before = self.flagged_from.remove(&number);

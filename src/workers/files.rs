@@ -136,6 +136,10 @@ fn open(shared: &Shared, serial: u64, request: &RunRequest) {
             .is_some_and(|ending| ending == "peaknet")
     {
         let result = match io::project::runs_of(project) {
+            Ok(paths) if paths.is_empty() => Err(format!(
+                "no run is in this project yet; open a run and paint, or import one: {}",
+                project.display()
+            )),
             Ok(paths) => {
                 return shared.report(Report::Chosen(RunRequest {
                     paths,

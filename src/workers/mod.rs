@@ -201,8 +201,8 @@ impl Workers {
                     self.tell_project(project::Task::View { run, frame, view });
                 }
                 Job::RetryStore => self.shared.retry.store(true, Ordering::Relaxed),
-                Job::Export { out, format } => {
-                    self.tell_project(project::Task::Export { out, format });
+                Job::Export { out, format, force } => {
+                    self.tell_project(project::Task::Export { out, format, force });
                 }
             }
         }

@@ -48,6 +48,7 @@ pub enum Task {
     Export {
         out: PathBuf,
         format: String,
+        force: bool,
     },
     /// Writes the confirmed frames as a set and answers when it is there.
     Freeze {
@@ -141,12 +142,12 @@ impl Keeper {
                 project.set_review(run, key.number, review)
             }),
             Task::View { run, frame, view } => self.view = Some((run, frame, view)),
-            Task::Export { out, format } => {
-                let result = self.export(out, &format);
+            Task::Export { out, format, force } => {
+                let result = self.export(out, &format, force);
                 self.shared.report(Report::Exported(result));
             }
             Task::Freeze { out, answer } => {
-                let _ = answer.send(self.export(out, "set").map(|_| ()));
+                let _ = answer.send(self.export(out, "set", false).map(|_| ()));
             }
             Task::Close => self.closing = true,
         }
@@ -296,13 +297,26 @@ impl Keeper {
         }
     }
 
-    fn export(&mut self, out: PathBuf, format: &str) -> Result<String, String> {
+    fn export(&mut self, out: PathBuf, format: &str, force: bool) -> Result<String, String> {
+        if !force && out.exists() {
+            return Err(format!(
+                "A file of this name exists; choose another one: {}",
+                out.display()
+            ));
+        }
         let none =
             "There are no labels to export yet; paint or accept some and confirm the frames.";
         let open = self.open.as_mut().ok_or_else(|| none.to_owned())?;
         let (project, _) = open.database.as_mut().ok_or_else(|| none.to_owned())?;
-        let summary = export::export(project, &out, format, Which::Reviewed, true, &mut |_, _| {})
-            .map_err(|error| error.to_string())?;
+        let summary = export::export(
+            project,
+            &out,
+            format,
+            Which::Reviewed,
+            force,
+            &mut |_, _| {},
+        )
+        .map_err(|error| error.to_string())?;
         Ok(format!(
             "Exported {} frames to {}.",
             summary.frames,

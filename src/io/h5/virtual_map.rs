@@ -13,6 +13,8 @@ use super::walk::SetFacts;
 pub struct Stack {
     pub sources: Vec<Arc<Source>>,
     pub rows: Vec<Option<(usize, usize)>>,
+    /// All files that it leads to, whether they are read by this program or by HDF5.
+    pub files: Vec<PathBuf>,
     /// One sentence each.
     pub notices: Vec<String>,
     pub width: usize,
@@ -30,7 +32,8 @@ pub fn stack(facts: &SetFacts, opened: &Path, dataset: &str) -> Result<Stack, Er
         ..Stack::default()
     };
     if facts.is_virtual {
-        refuse_circles(&whole.file, &whole.dataset, &mut Vec::new())
+        let above = &mut Vec::new();
+        refuse_circles(&whole.file, &whole.dataset, above, &mut stack.files)
             .map_err(|sentence| Error::new(sentence, opened))?;
     }
     if facts.is_virtual
@@ -96,13 +99,14 @@ pub fn stack(facts: &SetFacts, opened: &Path, dataset: &str) -> Result<Stack, Er
 /// A virtual data set of virtual data sets is followed so far.
 const DEEPEST: usize = 8;
 
-/// Follows a virtual data set to its sources: one that leads back to itself would end the program within HDF5.
+/// Follows a virtual data set to its sources, whose files it notes: one that leads back to itself would end the program within HDF5.
 ///
 /// Errors: the sentence that says so.
 fn refuse_circles(
     file: &Path,
     dataset: &str,
     above: &mut Vec<(PathBuf, String)>,
+    files: &mut Vec<PathBuf>,
 ) -> Result<(), String> {
     let canonical = file.canonicalize().unwrap_or_else(|_| file.to_owned());
     let here = (canonical, dataset.trim_start_matches('/').to_owned());
@@ -130,7 +134,8 @@ fn refuse_circles(
     for entry in map {
         let source = source_file(&entry.file, file);
         if seen.insert((source.clone(), entry.dataset.clone())) {
-            refuse_circles(&source, &entry.dataset, above)?;
+            files.push(source.clone());
+            refuse_circles(&source, &entry.dataset, above, files)?;
         }
     }
     above.pop();

@@ -228,7 +228,7 @@ fn overflows_100(
         for cell in cells {
             *cell = match (*cell, under.len()) {
                 (0, 1..) => under.next().unwrap_or(0),
-                (value, _) => value + baseline,
+                (value, _) => value.wrapping_add(baseline),
             };
         }
     }

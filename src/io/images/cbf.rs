@@ -317,6 +317,11 @@ fn packed(data: &[u8], section: &Section, out: &mut Vec<u8>) -> Result<(), Strin
         return Err(TRUNCATED.to_owned());
     };
     let bytes = section.number.bytes;
+    if section.width < 2 || section.section_height == 0 {
+        return Err(
+            "the array of the CBF file is too narrow to be a frame; give another".to_owned(),
+        );
+    }
     if section.number.kind == Kind::Float || !(1..=4).contains(&bytes) {
         return Err(
             "packed compression of such numbers is not known here; convert the file".to_owned(),

@@ -72,7 +72,7 @@ pub fn panels(text: &str, height: usize, depth: usize) -> Vec<Panel> {
         let place = order.iter().position(|id| id == array).unwrap_or(0);
         let at = |row: &HashMap<&str, &str>| {
             let set = steps.get(row.get("axis_set_id")?)?;
-            let number = |key: &str| set.get(key)?.parse::<f64>().ok();
+            let number = |key: &str| finite(set.get(key)?);
             Some((
                 *set.get("axis_id")?,
                 number("displacement").unwrap_or(0.0),
@@ -102,11 +102,19 @@ pub fn panels(text: &str, height: usize, depth: usize) -> Vec<Panel> {
             continue;
         };
         let x0 = start("1");
-        let y0 = (place * depth + start("3")) * height + start("2");
+        let first = (place.checked_mul(depth)).and_then(|n| n.checked_add(start("3")));
+        let y0 = first
+            .and_then(|n| n.checked_mul(height))
+            .and_then(|n| n.checked_add(start("2")));
+        let Some((x1, y0, y1)) =
+            y0.and_then(|y0| Some((x0.checked_add(width)?, y0, y0.checked_add(rows)?)))
+        else {
+            continue;
+        };
         let name = if *section == "." { array } else { section };
         panels.push(Panel {
             name: (*name).to_owned(),
-            rect: PixelRect::new(x0, y0, x0 + width, y0 + rows),
+            rect: PixelRect::new(x0, y0, x1, y1),
             corner_m: corner,
             fast_m: [0, 1, 2].map(|i| right[i] - corner[i]),
             slow_m: [0, 1, 2].map(|i| down[i] - corner[i]),
@@ -140,7 +148,7 @@ impl Chain<'_> {
             let axis = self.axes.get(here)?;
             let vector = three(axis, "vector")?;
             let offset = three(axis, "offset").unwrap_or([0.0; 3]);
-            let setting = |key: &str| self.settings.get(here)?.get(key)?.parse::<f64>().ok();
+            let setting = |key: &str| finite(self.settings.get(here)?.get(key)?);
             let own = self.moved.iter().find(|(id, _)| *id == here);
             match axis.get("type") {
                 Some(&"rotation") => {
@@ -171,6 +179,10 @@ fn three(row: &HashMap<&str, &str>, name: &str) -> Option<[f64; 3]> {
         };
     }
     Some(out)
+}
+
+fn finite(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|value: &f64| value.is_finite())
 }
 
 /// Rodrigues' rotation about an axis that need not have length 1.

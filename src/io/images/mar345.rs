@@ -50,7 +50,7 @@ pub fn head(first: &[u8]) -> Result<Head, String> {
                 .to_owned(),
         );
     }
-    if width == 0 || pixels % width != 0 {
+    if width < 2 || pixels % width != 0 {
         return Err(
             "the header of the mar345 file is damaged; copy it again from where it came".to_owned(),
         );

@@ -164,7 +164,7 @@ pub fn head(path: &Path, raw: Option<&RawLayout>) -> Result<Head, Error> {
 pub fn read(path: &Path, frame: usize, raw: Option<&RawLayout>) -> Result<Pixels, Error> {
     let said = |what: String| Error::new(what, path);
     let Decoded { head, bytes } = if let Some(raw) = raw {
-        plain(path, raw.head(path)?, 0, frame)?
+        plain(path, raw.head(path)?, 0, frame, false)?
     } else {
         let first = prefix(path, HEAD_BYTES)?;
         let format = recognise(&first).ok_or_else(|| unknown(&first, path))?;
@@ -176,7 +176,7 @@ pub fn read(path: &Path, frame: usize, raw: Option<&RawLayout>) -> Result<Pixels
         };
         if let Some(head) = uncompressed {
             let (head, start) = head.map_err(said)?;
-            plain(path, head, start, frame)?
+            plain(path, head, start, frame, true)?
         } else {
             let bytes = load(path)?;
             let decoded = match format {
@@ -216,12 +216,21 @@ pub fn read(path: &Path, frame: usize, raw: Option<&RawLayout>) -> Result<Pixels
 }
 
 /// Uncompressed pixels behind a header of `start` bytes; of a large file only the frame's own bytes are read.
-fn plain(path: &Path, head: Head, start: usize, frame: usize) -> Result<Decoded, Error> {
+///
+/// The whole file may be compressed, unless it has no header: its first pixels could look like anything.
+fn plain(
+    path: &Path,
+    head: Head,
+    start: usize,
+    frame: usize,
+    may_be_compressed: bool,
+) -> Result<Decoded, Error> {
     let truncated = || Error::new(TRUNCATED, path);
     let mut file = std::fs::File::open(path).map_err(|error| Error::reading(&error, path))?;
     let mut magic = [0; 4];
-    let is_compressed =
-        file.read_exact(&mut magic).is_ok() && whole_file_compression(&magic).is_some();
+    let is_compressed = may_be_compressed
+        && file.read_exact(&mut magic).is_ok()
+        && whole_file_compression(&magic).is_some();
     if is_compressed {
         return cut(&load(path)?, head, start, frame).map_err(|what| Error::new(what, path));
     }
@@ -358,7 +367,7 @@ fn load(path: &Path) -> Result<Vec<u8>, Error> {
         .len();
     if size > MOST_BYTES {
         return Err(Error::new(
-            "the file is larger than 2 GiB, which no single frame is; give another file",
+            "the file is larger than 2 GiB, which is too much for this format; split it, or write HDF5 or NPY",
             path,
         ));
     }

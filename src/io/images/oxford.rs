@@ -64,8 +64,11 @@ fn layout(first: &[u8]) -> Result<(usize, usize, Layout), String> {
             shorts: whole("OI=", 0)?,
             longs: whole("OL=", 0)?,
             header,
-            special: start + general,
-            goniometer: start + general + special,
+            special: start.checked_add(general).ok_or_else(damaged)?,
+            goniometer: start
+                .checked_add(general)
+                .and_then(|at| at.checked_add(special))
+                .ok_or_else(damaged)?,
         },
     ))
 }
@@ -80,17 +83,18 @@ pub fn head(first: &[u8]) -> Result<Head, String> {
         "TY5" => Some("ty5"),
         _ => None,
     };
-    let double = |at: usize| {
+    let double = |section: usize, field: usize| {
+        let at = section.checked_add(field)?;
         let value = f64::from_le_bytes(*first.get(at..)?.first_chunk()?);
         (value.is_finite() && value > 0.0 && value < 1e6).then_some(value)
     };
-    let pixel_mm = double(layout.special + 568).zip(double(layout.special + 576));
+    let pixel_mm = double(layout.special, 568).zip(double(layout.special, 576));
     head.geometry.pixel_size_m = pixel_mm.map(|(x, y)| [x / 1e3, y / 1e3]);
     let at = layout.goniometer;
-    head.geometry.wavelength_angstrom = double(at + 584).or_else(|| double(at + 568));
-    head.geometry.detector_distance_m = double(at + 712).map(|mm| mm / 1e3);
-    head.geometry.beam_center_px = double(at + 664)
-        .zip(double(at + 672))
+    head.geometry.wavelength_angstrom = double(at, 584).or_else(|| double(at, 568));
+    head.geometry.detector_distance_m = double(at, 712).map(|mm| mm / 1e3);
+    head.geometry.beam_center_px = double(at, 664)
+        .zip(double(at, 672))
         .map(|(x, y)| [x + 0.5, y + 0.5]);
     head.detector = Some("Oxford Diffraction CCD".to_owned());
     Ok(head)
