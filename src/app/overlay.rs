@@ -96,12 +96,21 @@ impl Canvas {
         if *key != shown.key {
             return;
         }
-        let name = |ring: &RingRow| format!("{}: {:.2} Å", ring.order, ring.d_angstrom);
+        // Names where there is room for them: rings of high order lie close together.
+        let mut last: Option<Pos2> = None;
+        let mut name = |at: Pos2, ring: &RingRow| {
+            const ROOM: f32 = 26.0;
+            if last.is_none_or(|last| last.distance(at) > ROOM) {
+                last = Some(at);
+                let text = format!("{}: {:.2} Å", ring.order, ring.d_angstrom);
+                self.tag(painter, at, &text);
+            }
+        };
         if !calibration.on_panels.is_empty() {
             for (ring, segments) in calibration.rings.iter().zip(&calibration.on_panels) {
                 let at = self.draw_segments(painter, segments);
                 if let Some(at) = at {
-                    self.tag(painter, at, &name(ring));
+                    name(at, ring);
                 }
             }
             return;
@@ -115,7 +124,7 @@ impl Canvas {
             painter.circle_stroke(center, radius, Stroke::new(2.5, theme::FOUND_SHADE));
             painter.circle_stroke(center, radius, Stroke::new(1.2, theme::RING));
             let at = center + vec2(radius, -radius) * std::f32::consts::FRAC_1_SQRT_2;
-            self.tag(painter, at, &name(ring));
+            name(at, ring);
         }
     }
 
