@@ -19,18 +19,15 @@ mod training;
 mod upload;
 mod welcome;
 
-use std::sync::Arc;
-
 use egui::Ui;
 use egui_wgpu::RenderState;
 
 use self::canvas::Canvas;
 use self::gpu::Gpu;
-use self::upload::{Delivery, Order, Uploader};
-use crate::domain::grid::PixelRect;
+use self::upload::{Uploaded, Uploader};
 use crate::session::Session;
 use crate::session::command::{Command, RunRequest};
-use crate::session::job::{FrameKey, Job, LoadedFrame, Predicted, Report};
+use crate::session::job::{FrameKey, Job, LoadedFrame, Report};
 
 /// The session's way to the world: where jobs go and reports come from.
 pub struct World {
@@ -50,22 +47,10 @@ impl World {
     }
 }
 
-/// A change of this many pixels of the sheet goes to the card by way of the upload thread.
-const LARGE_CHANGE: usize = 1 << 20;
-
 /// The graphics card and the thread that fills it.
 struct Graphics {
     gpu: Gpu,
     uploader: Uploader,
-}
-
-/// What the textures hold, to upload only what changed.
-#[derive(Default)]
-struct Uploaded {
-    key: Option<FrameKey>,
-    is_bad_shown: bool,
-    sheet_version: u64,
-    prediction: Option<Arc<Predicted>>,
 }
 
 /// The whole window; the same in eframe, in tests and in screenshots.
@@ -339,197 +324,6 @@ impl Window {
                 ..RunRequest::default()
             }));
         }
-    }
-
-    /// Brings the textures up to date: a new frame wholly and by the upload thread, a stroke as its rectangle and at once.
-    fn upload(&mut self) {
-        while let Some(delivery) = self.graphics.as_mut().and_then(|g| g.uploader.delivery()) {
-            self.take_delivery(delivery);
-        }
-        if self
-            .graphics
-            .as_ref()
-            .is_some_and(|g| g.uploader.has_failed())
-        {
-            self.graphics = None;
-            if let Some((key, loaded)) = self.arrival.take() {
-                let result = Ok(loaded);
-                self.session.absorb(Report::Frame { key, result });
-            }
-            self.session.notice(
-                "The graphics card has failed, so frames cannot be drawn; your labels are safe, start the program again.",
-            );
-        }
-        // The selection has moved on since this frame was read.
-        if let Some((key, _)) = &self.arrival
-            && self.session.pending.key != Some(*key)
-        {
-            self.arrival = None;
-        }
-        self.mark_changes();
-        let order = self.next_order();
-        if let (Some(graphics), Some(mut order)) = (&mut self.graphics, order) {
-            order.spare = std::mem::take(graphics.gpu.spare());
-            graphics.uploader.order(order);
-        }
-    }
-
-    /// What the upload thread shall do next, if it is free: the frame that has arrived, or a large change of the shown one.
-    fn next_order(&self) -> Option<Order> {
-        if self.graphics.as_ref()?.uploader.is_busy() {
-            return None;
-        }
-        let is_bad_shown = self.session.layers.bad;
-        if let Some((key, loaded)) = &self.arrival {
-            let labels = self.session.pending.labels.as_ref()?.as_ref().ok();
-            let size = loaded.frame.pixels.rect();
-            let label = labels.map(|labels| labels.sheet.clone());
-            return Some(Order {
-                key: *key,
-                frame: loaded.frame.clone(),
-                is_with_counts: true,
-                is_bad_shown,
-                label: label.filter(|sheet| sheet.rect() == size),
-                net: self.session.predictions.get(&key.number).cloned(),
-                sheet_version: 0,
-                spare: gpu::Spare::default(),
-            });
-        }
-        let shown = self.session.shown.as_ref()?;
-        let uploaded = &self.uploaded;
-        let is_with_counts =
-            uploaded.key != Some(shown.key) || uploaded.is_bad_shown != is_bad_shown;
-        if !is_with_counts && !self.is_marked_wholly() {
-            return None;
-        }
-        Some(Order {
-            key: shown.key,
-            frame: shown.loaded.frame.clone(),
-            is_with_counts,
-            is_bad_shown,
-            label: Some(shown.sheet.clone()),
-            net: self.session.shown_prediction().cloned(),
-            sheet_version: self.session.sheet_version,
-            spare: gpu::Spare::default(),
-        })
-    }
-
-    /// Whether the classes on the card differ from those of the session in more than a small rectangle.
-    fn is_marked_wholly(&self) -> bool {
-        let prediction = self.session.shown_prediction();
-        let is_same = match (&self.uploaded.prediction, prediction) {
-            (Some(old), Some(new)) => Arc::ptr_eq(old, new),
-            (None, None) => true,
-            _ => false,
-        };
-        !is_same
-            || (self.session.sheet_version != self.uploaded.sheet_version
-                && self
-                    .changed_since(self.uploaded.sheet_version)
-                    .is_none_or(|rect| rect.area() > LARGE_CHANGE))
-    }
-
-    /// A frame or its classes are on the card: the session may show them.
-    fn take_delivery(&mut self, delivery: Delivery) {
-        let Delivery {
-            key,
-            frame,
-            textures,
-            is_bad_shown,
-            label,
-            net,
-            mut sheet_version,
-        } = delivery;
-        // The same frame may have been asked for again meanwhile: it waits for its labels then.
-        let has_labels = self.session.pending.labels.is_some();
-        let has_pixels = !matches!(textures, Ok((None, _)));
-        let arrival = self.arrival.take_if(|(arrived, loaded)| {
-            *arrived == key && Arc::ptr_eq(&loaded.frame, &frame) && has_labels && has_pixels
-        });
-        if let Some((_, loaded)) = arrival {
-            self.session.absorb(Report::Frame {
-                key,
-                result: Ok(loaded),
-            });
-            // Labels that were read again may differ from those on the card; version 0 has them sent once more.
-            let is_same = match (&self.session.shown, &label) {
-                (Some(shown), Some(label)) => Arc::ptr_eq(&shown.sheet, label),
-                (Some(shown), None) => shown.history.edits.is_empty(),
-                (None, _) => false,
-            };
-            sheet_version = if is_same {
-                self.session.sheet_version
-            } else {
-                0
-            };
-        }
-        let is_shown = self.session.shown.as_ref().is_some_and(|s| s.key == key);
-        let Some(graphics) = &mut self.graphics else {
-            return;
-        };
-        match textures {
-            Ok((counts, classes)) if is_shown => {
-                graphics.gpu.show(counts, classes);
-                self.uploaded = Uploaded {
-                    key: Some(key),
-                    is_bad_shown,
-                    sheet_version,
-                    prediction: net,
-                };
-            }
-            Ok((counts, classes)) => {
-                *graphics.gpu.spare() = gpu::Spare {
-                    counts,
-                    classes: Some(classes),
-                };
-            }
-            Err(reason) => {
-                graphics.gpu.clear();
-                self.uploaded = Uploaded {
-                    key: Some(key),
-                    is_bad_shown,
-                    sheet_version: self.session.sheet_version,
-                    prediction: self.session.shown_prediction().cloned(),
-                };
-                self.session.notice(reason);
-            }
-        }
-    }
-
-    /// Uploads the rectangle that a stroke, a fill or an undo has changed.
-    fn mark_changes(&mut self) {
-        let version = self.session.sheet_version;
-        let (Some(shown), Some(rect)) = (
-            &self.session.shown,
-            self.changed_since(self.uploaded.sheet_version),
-        ) else {
-            return;
-        };
-        if self.uploaded.key != Some(shown.key)
-            || version == self.uploaded.sheet_version
-            || rect.area() > LARGE_CHANGE
-        {
-            return;
-        }
-        let prediction = self.uploaded.prediction.as_ref();
-        let net = prediction.map(|predicted| predicted.classes.as_ref());
-        if let Some(graphics) = &mut self.graphics {
-            graphics.gpu.set_marks(rect, Some(&shown.sheet), net);
-        }
-        self.uploaded.sheet_version = version;
-    }
-
-    /// The rectangle that changed since a version; `None` when that is no longer known.
-    fn changed_since(&self, version: u64) -> Option<PixelRect> {
-        let changes = &self.session.sheet_changes;
-        let first = changes.first()?;
-        if first.version > version + 1 {
-            return None;
-        }
-        let newer = changes.iter().filter(|change| change.version > version);
-        Some(newer.fold(PixelRect::new(0, 0, 0, 0), |all, change| {
-            all.union(&change.rect)
-        }))
     }
 }
 
