@@ -587,3 +587,22 @@ fn a_stream_tells_of_frames_by_file_and_event() {
     let error = open_run(&[fixture("stack.npy")], &options(&path)).unwrap_err();
     assert!(error.to_string().contains("no chunks in this stream"));
 }
+
+#[test]
+fn the_own_list_of_a_cxi_file_is_told_row_by_row() {
+    let file = fixture("lcls.cxi");
+    let run = open_run(std::slice::from_ref(&file), &OpenOptions::default()).unwrap();
+    let rows = [vec![(3.75, 4.75), (8.5, 9.5)], vec![], vec![(5.5, 6.5)]];
+    // The same list, named by the user, says the same.
+    let named = OpenOptions {
+        peaks: Some(file.clone()),
+        ..OpenOptions::default()
+    };
+    let named = open_run(&[file], &named).unwrap();
+    for (number, found) in rows.iter().enumerate() {
+        for run in [&run, &named] {
+            assert_eq!(run.listed(number).unwrap().unwrap().found, *found);
+        }
+    }
+    assert_eq!(run.info.frames, rows.len());
+}

@@ -17,7 +17,7 @@ use hdf5_sys::h5p::{H5P_CLS_FILE_ACCESS, H5Pclose, H5Pcreate, H5Pset_file_lockin
 use super::Error;
 
 pub use source::{RawFrame, Source};
-pub use values::{Value, read_all, read_texts};
+pub use values::{Value, read_all, read_row, read_texts};
 pub use virtual_map::{Stack, stack};
 pub use walk::{Facts, SetFacts, walk};
 pub use write::{Cell, Chunks, Creation, VirtualPiece, Writer};

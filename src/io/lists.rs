@@ -1,7 +1,6 @@
 //! What another program found in a run: the peak list of a CXI file, or a CrystFEL stream.
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
 use super::h5::Facts;
 use super::stream::Stream;
@@ -9,15 +8,14 @@ use super::{Error, peak_list};
 use crate::domain::listed::Listed;
 use crate::domain::peaks::Peak;
 
-/// Peak lists with more places than this are not held in memory.
-const MOST_LISTED: usize = 50_000_000;
-
 /// Where it stands.
 #[derive(Debug)]
 pub enum Lists {
     Stream(Stream),
-    /// A CXI file, row i about frame i; read when first asked for.
-    Cxi(PathBuf, OnceLock<Vec<Vec<Peak>>>),
+    /// A CXI file that the user named, row i about frame i.
+    Named(PathBuf, Vec<Vec<Peak>>),
+    /// The list beside the frames of a CXI file, read a row at a time.
+    Own(PathBuf),
 }
 
 impl Lists {
@@ -32,20 +30,20 @@ impl Lists {
             return Ok(Self::Stream(Stream::open(path)?));
         }
         let lists = peak_list::read_peaks(path)?;
-        Ok(Self::Cxi(path.to_owned(), OnceLock::from(lists)))
+        Ok(Self::Named(path.to_owned(), lists))
     }
 
-    /// The peak list that a CXI file has beside its frames, unless it is too large.
+    /// The peak list that a CXI file has beside its frames.
     pub fn own(facts: &Facts) -> Option<Self> {
-        let set = facts
-            .sets
-            .get(&format!("{}/peakXPosRaw", peak_list::GROUP))?;
-        facts.sets.get(&format!("{}/nPeaks", peak_list::GROUP))?;
-        let places = set
-            .shape
-            .iter()
-            .try_fold(1_usize, |all, n| all.checked_mul(*n))?;
-        (places <= MOST_LISTED).then(|| Self::Cxi(facts.path.clone(), OnceLock::new()))
+        let has = |name: &str| {
+            facts
+                .sets
+                .contains_key(&format!("{}/{name}", peak_list::GROUP))
+        };
+        let is_whole = ["nPeaks", "peakXPosRaw", "peakYPosRaw"]
+            .into_iter()
+            .all(has);
+        is_whole.then(|| Self::Own(facts.path.clone()))
     }
 
     /// What is said of a frame; `None` where it is not known.
@@ -68,22 +66,26 @@ impl Lists {
                 });
                 index.map(|index| stream.read(index)).transpose()
             }
-            Self::Cxi(path, lists) => {
-                let lists = match lists.get() {
-                    Some(lists) => lists,
-                    None => {
-                        let read = peak_list::read_peaks(path)?;
-                        lists.get_or_init(|| read)
-                    }
-                };
-                // Row i is about row i of the file: of the opened one, where the list is its own.
-                let own = opened.filter(|(file, _)| crate::fs::is_same_file(file, path));
-                let row = own.map_or(number, |(_, row)| row);
-                Ok(lists.get(row).map(|peaks| Listed {
+            Self::Named(path, lists) => {
+                let peaks = lists.get(row_in(path, number, opened));
+                Ok(peaks.map(|peaks| Listed {
                     found: peaks.iter().map(|peak| (peak.x, peak.y)).collect(),
+                    ..Listed::default()
+                }))
+            }
+            Self::Own(path) => {
+                let found = peak_list::read_row(path, row_in(path, number, opened))?;
+                Ok(found.map(|found| Listed {
+                    found,
                     ..Listed::default()
                 }))
             }
         }
     }
+}
+
+/// Row i is about row i of the file: of the opened one, where the list is its own; else about frame i.
+fn row_in(list: &Path, number: usize, opened: Option<(&Path, usize)>) -> usize {
+    let own = opened.filter(|(file, _)| crate::fs::is_same_file(file, list));
+    own.map_or(number, |(_, row)| row)
 }

@@ -91,6 +91,21 @@ impl PeakWriter {
     }
 }
 
+/// Where the peaks of one row of a CXI peak list are (x, y), from the outer corner of the first pixel; `None` past its last row.
+///
+/// Errors: no peak list in the file; not numbers.
+pub fn read_row(path: &Path, row: usize) -> Result<Option<Vec<(f32, f32)>>, Error> {
+    let read = |name: &str| h5::read_row(path, &format!("{GROUP}/{name}"), row);
+    let Some(count) = read("nPeaks")?.first().copied() else {
+        return Ok(None);
+    };
+    let (x, y) = (read("peakXPosRaw")?, read("peakYPosRaw")?);
+    // -1 stands for a frame that was not looked at (psocake).
+    let peaks = x.into_iter().zip(y).take(count.max(0.0) as usize);
+    let peaks = peaks.map(|(x, y)| (x as f32 + 0.5, y as f32 + 0.5));
+    Ok(Some(peaks.collect()))
+}
+
 /// Reads a peak list, one list a frame.
 ///
 /// Errors: no peak list in the file; its data sets do not fit together.

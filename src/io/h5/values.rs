@@ -117,6 +117,37 @@ pub fn read_all(path: &Path, dataset: &str) -> Result<(Vec<usize>, Vec<f64>), Er
     Ok((set.shape(), values))
 }
 
+/// Reads one row of a numeric data set: of a list the one number there; empty past the last row.
+///
+/// Errors: no such data set; not numeric.
+pub fn read_row(path: &Path, dataset: &str, row: usize) -> Result<Vec<f64>, Error> {
+    let failed = |error: hdf5::Error| {
+        let said = super::short(&error.to_string());
+        Error::new(
+            format!("cannot read row {row} of the data set {dataset:?} as numbers ({said})"),
+            path,
+        )
+    };
+    let set = super::open(path)?.dataset(dataset).map_err(failed)?;
+    let shape = set.shape();
+    if shape.first().is_none_or(|rows| row >= *rows) {
+        return Ok(Vec::new());
+    }
+    let count = |start: usize, count: usize| SliceOrIndex::SliceCount {
+        start,
+        step: 1,
+        count,
+        block: 1,
+    };
+    let slab = match shape.as_slice() {
+        [_, places] => vec![SliceOrIndex::Index(row), count(0, *places)],
+        _ => vec![count(row, 1)],
+    };
+    let selection = Selection::from(Hyperslab::from(slab));
+    let values = set.read_slice_1d::<f64, _>(selection).map_err(failed)?;
+    Ok(values.to_vec())
+}
+
 /// Reads a list of texts of any kind of HDF5 string; longer fixed ones are cut after 4 KiB.
 ///
 /// Errors: no such data set; not texts.

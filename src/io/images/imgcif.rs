@@ -15,7 +15,7 @@ type Rows<'a> = Vec<HashMap<&'a str, &'a str>>;
 /// All panels that the header places, in a slab where the arrays and their sections are stacked along the slow axis; empty
 /// where it places none.
 ///
-/// `arrays` are the identifiers' places in the file, by `_diffrn_data_frame`; `height` is that of one array section.
+/// `height` is that of one section in rows, `depth` the sections of an array; arrays follow the order of `_diffrn_data_frame`.
 pub fn panels(text: &str, height: usize, depth: usize) -> Vec<Panel> {
     let table = |category: &str| rows(text, category);
     let axes: HashMap<&str, HashMap<&str, &str>> = table("_axis")
