@@ -91,7 +91,6 @@ impl Frame {
         let step = (self.pixels.len() / 100_000).max(1) | 1;
         let mut codes = [0_u32; 4];
         let (mut low, mut jumps) = (Vec::new(), Vec::new());
-        let reading = |value: f32| (value as u16) & 0x3fff;
         for at in (1..self.pixels.len()).step_by(step) {
             let (Some(value), Some(before)) = (
                 self.pixels.cells().get(at).copied(),
@@ -106,7 +105,7 @@ impl Frame {
             codes[usize::from(code)] += 1;
             if code == 0 && before > 0.0 && before < 16_384.0 {
                 low.push(value);
-                jumps.push((f32::from(reading(value)) - f32::from(reading(before))).abs());
+                jumps.push((value.trunc() - before.trunc()).abs());
             }
         }
         let median = |values: &mut Vec<f32>| {

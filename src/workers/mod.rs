@@ -64,6 +64,9 @@ impl Shared {
 
     /// Says once a run that its frames are no counts.
     fn warn_of(&self, key: FrameKey, frame: &crate::domain::frame::Frame) {
+        if self.warned.load(Ordering::Relaxed) == key.run {
+            return;
+        }
         let warning = self.run_of(key).and_then(|run| run.warning(frame));
         if let Some(warning) = warning
             && self.warned.swap(key.run, Ordering::Relaxed) != key.run
