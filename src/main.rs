@@ -81,6 +81,8 @@ fn view(arguments: &ViewArguments) -> Outcome {
         paths: arguments.paths.clone(),
         geometry: open.geometry.clone(),
         peaks: open.peaks.clone(),
+        bad_pixels: open.bad_pixels.clone(),
+        bad_pixels_are: open.bad_pixels_are,
         dataset: open.dataset.clone(),
         shape: open.shape.clone(),
         dtype: open.dtype.clone(),

@@ -606,3 +606,122 @@ fn the_own_list_of_a_cxi_file_is_told_row_by_row() {
     }
     assert_eq!(run.info.frames, rows.len());
 }
+
+#[test]
+fn modules_of_the_european_xfel_become_frames() {
+    let run = open("euxfel");
+    assert_eq!(
+        (run.info.frames, run.info.width, run.info.height),
+        (4, 4, 128)
+    );
+    assert_eq!(run.info.format, "EuXFEL modules");
+    let notices = run.info.notices.join("\n");
+    assert!(notices.contains("2, 4, 5, 6"), "{notices}");
+    assert!(notices.contains("1 of 4 frames"), "{notices}");
+    for number in 0..4 {
+        let frame = run.read_frame(number).unwrap();
+        for (x, y) in [(0, 1), (3, 6), (1, 11), (2, 29)] {
+            if number == 2 && y >= 24 {
+                continue;
+            }
+            assert_eq!(
+                frame.pixels.get(x, y),
+                Some(&value(number, y, x)),
+                "{number} {x} {y}"
+            );
+            assert_eq!(frame.bad.get(x, y), Some(&0));
+        }
+        let bits = |x, y| *frame.bad.get(x, y).unwrap();
+        // Offset is bad, interpolated only informs; module 2 has no file.
+        assert_eq!(
+            (bits(1, 8), bits(2, 8), bits(0, 20)),
+            (bad::INVALID, 0, bad::MISSING)
+        );
+        assert_eq!(bits(0, 27), if number == 2 { bad::MISSING } else { 0 });
+        let missing = if number == 2 { "2, 3, 4" } else { "2, 4" };
+        let problems = run.problems(&frame).join(" ");
+        assert!(
+            problems.contains(&format!("the modules {missing}")),
+            "{problems}"
+        );
+    }
+    assert!(!run.read_frame(0).unwrap().is_valid(3, 7));
+    let raw = open("euxfel_raw.h5");
+    assert_eq!((raw.info.frames, raw.info.height), (3, 8));
+    assert!(raw.info.notices.join(" ").contains("raw readings"));
+    for number in [2, 0] {
+        check(
+            &raw.read_frame(number).unwrap(),
+            number,
+            (4, 8),
+            "analog part",
+        );
+    }
+    let cells = open("jungfrau_cells.h5");
+    assert_eq!((cells.info.frames, cells.info.height), (6, 8));
+    for number in [5, 0, 3] {
+        check(
+            &cells.read_frame(number).unwrap(),
+            number,
+            (4, 8),
+            "a memory cell",
+        );
+    }
+}
+
+#[test]
+fn events_in_groups_with_a_geometry_that_says_all() {
+    let options = OpenOptions {
+        geometry: Some(fixture("events.geom")),
+        ..OpenOptions::default()
+    };
+    let run = open_run(&[fixture("events.h5")], &options).unwrap();
+    assert_eq!(run.info.frames, 3);
+    assert!(run.info.notices.is_empty(), "{:?}", run.info.notices);
+    for number in 0..3 {
+        let frame = run.read_frame(number).unwrap();
+        check(&frame, number, (29, 37), "an event");
+        for y in 0..37 {
+            for x in 0..29 {
+                let edge = [0, 13, 15, 28].contains(&x) || [0, 36].contains(&y);
+                let is_bad = edge
+                    || x == 14
+                    || (x, y) == (4, 3)
+                    || value(number, y, x) == 77.0
+                    || ((2..=3).contains(&x) && (20..=21).contains(&y));
+                assert_eq!(!frame.is_valid(x, y), is_bad, "{number}: {x} {y}");
+                let is_saturated = frame.bad.get(x, y).unwrap() & bad::SATURATED != 0;
+                assert_eq!(is_saturated, x > 14 && value(number, y, x) > 200.0);
+            }
+        }
+    }
+    let list = open_run(&[fixture("events.lst")], &options).unwrap();
+    check(&list.read_frame(0).unwrap(), 2, (29, 37), "tag-200");
+    check(&list.read_frame(1).unwrap(), 0, (29, 37), "tag-9");
+}
+
+#[test]
+fn masks_of_their_own_are_taken_and_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("good_is_one.txt");
+    let row = |y: usize| {
+        (0..29)
+            .map(|x| if (x, y) == (5, 6) { "0 " } else { "1 " })
+            .collect::<String>()
+    };
+    let text: Vec<String> = (0..37).map(row).collect();
+    std::fs::write(&path, text.join("\n")).unwrap();
+    let options = OpenOptions {
+        bad_pixels: vec![path],
+        ..OpenOptions::default()
+    };
+    let run = open_run(&[fixture("u2.tif")], &options).unwrap();
+    assert!(
+        run.info.notices[0].contains("good_is_one.txt is 0"),
+        "{:?}",
+        run.info.notices
+    );
+    let frame = run.read_frame(0).unwrap();
+    let bad_ones = frame.bad.cells().iter().filter(|bits| **bits != 0).count();
+    assert!(bad_ones == 1 && !frame.is_valid(5, 6));
+}

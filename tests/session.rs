@@ -45,10 +45,10 @@ fn opened(frames: usize) -> Session {
 
 fn opened_on(frames: usize, geometry: Geometry) -> Session {
     let mut session = Session::new();
-    session.apply(Command::Open(RunRequest {
+    session.apply(Command::Open(Box::new(RunRequest {
         paths: vec![PathBuf::from("run.cxi")],
         ..RunRequest::default()
-    }));
+    })));
     let info = RunInfo {
         frames,
         width: SIDE,
@@ -345,10 +345,10 @@ fn a_confirmation_is_withdrawn_and_comes_back_from_a_flag() {
 fn a_geometry_file_opens_the_run_again_where_it_is() {
     let mut session = opened(3);
     session.apply(Command::GoTo(2));
-    session.apply(Command::Open(RunRequest {
+    session.apply(Command::Open(Box::new(RunRequest {
         paths: vec![PathBuf::from("detector.geom")],
         ..RunRequest::default()
-    }));
+    })));
     let (_, request) = session.opening.clone().expect("it is being opened");
     assert_eq!(request.paths, [PathBuf::from("run.cxi")]);
     assert_eq!(request.geometry, Some(PathBuf::from("detector.geom")));

@@ -88,11 +88,11 @@ fn child_edits_until_killed() {
         workers,
     };
     editor.session.apply(Command::SetPredict(false));
-    editor.session.apply(Command::Open(RunRequest {
+    editor.session.apply(Command::Open(Box::new(RunRequest {
         paths: vec![folder.join("run.npy")],
         project: Some(folder.join("run.peaknet")),
         ..RunRequest::default()
-    }));
+    })));
     editor.until("the first frame", |s| s.shown.is_some());
     let mut out = std::io::stdout();
     let parent = std::os::unix::process::parent_id();

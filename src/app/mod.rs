@@ -319,10 +319,10 @@ impl Window {
             .map(|file| file.path().to_owned())
             .collect();
         if !paths.is_empty() {
-            self.commands.push(Command::Open(RunRequest {
+            self.commands.push(Command::Open(Box::new(RunRequest {
                 paths,
                 ..RunRequest::default()
-            }));
+            })));
         }
     }
 }
@@ -371,7 +371,7 @@ impl Start {
             session.apply(Command::SetCalibrant(self.calibrant));
         }
         if let Some(request) = &self.request {
-            session.apply(Command::Open(request.clone()));
+            session.apply(Command::Open(Box::new(request.clone())));
         } else if self.is_demo {
             session.apply(Command::OpenDemo);
         }

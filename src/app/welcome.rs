@@ -49,10 +49,10 @@ pub fn show(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
                         .on_hover_text(path.display().to_string())
                         .clicked()
                     {
-                        commands.push(Command::Open(RunRequest {
+                        commands.push(Command::Open(Box::new(RunRequest {
                             paths: vec![path.clone()],
                             ..RunRequest::default()
-                        }));
+                        })));
                     }
                     ui.add(egui::Label::new(theme::small(folder)).truncate());
                 });
@@ -142,10 +142,10 @@ pub fn path_prompt(
     match modal.inner {
         Some(path) if !path.as_os_str().is_empty() => {
             commands.push(match prompt.wanted {
-                PathWanted::Open => Command::Open(RunRequest {
+                PathWanted::Open => Command::Open(Box::new(RunRequest {
                     paths: vec![path],
                     ..RunRequest::default()
-                }),
+                })),
                 PathWanted::Export => Command::Export {
                     out: path,
                     format: "set".to_owned(),

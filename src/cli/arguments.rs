@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::Failure;
 use crate::domain::calibrant::Calibrant;
+use crate::domain::frame::MaskPolarity;
 use crate::io::{self, OpenOptions, Run};
 use crate::net::DeviceChoice;
 
@@ -20,6 +21,12 @@ pub struct OpenArguments {
     /// What another program found, shown in the window: a CXI peak list or a CrystFEL .stream
     #[arg(long, value_name = "FILE")]
     pub peaks: Option<PathBuf>,
+    /// A mask of bad pixels: HDF5 (FILE:/h5/path), NPY, EDF, TIFF, PNG, CBF, Fit2D .msk or text; may be given again
+    #[arg(long, value_name = "FILE")]
+    pub bad_pixels: Vec<PathBuf>,
+    /// Which values of that mask are bad: zero or nonzero; found out where it is not said
+    #[arg(long, value_name = "WHICH", value_parser = polarity, default_value = "detected")]
+    pub bad_pixels_are: MaskPolarity,
     /// The HDF5 path of the frames, where the program cannot tell
     #[arg(long, value_name = "/H5/PATH")]
     pub dataset: Option<String>,
@@ -48,6 +55,8 @@ impl OpenArguments {
         OpenOptions {
             geometry: self.geometry.clone(),
             peaks: self.peaks.clone(),
+            bad_pixels: self.bad_pixels.clone(),
+            bad_pixels_are: self.bad_pixels_are,
             dataset: self.dataset.clone(),
             shape: self.shape.clone(),
             dtype: self.dtype.clone(),
@@ -145,6 +154,15 @@ pub fn device(text: &str) -> Result<DeviceChoice, String> {
             .and_then(|number| number.parse().ok())
             .map(DeviceChoice::Cuda)
             .ok_or_else(|| "write auto, cpu, cuda or cuda:N".to_owned()),
+    }
+}
+
+pub fn polarity(text: &str) -> Result<MaskPolarity, String> {
+    match text {
+        "detected" => Ok(MaskPolarity::Detected),
+        "zero" => Ok(MaskPolarity::Zero),
+        "nonzero" => Ok(MaskPolarity::NonZero),
+        _ => Err("write zero, nonzero or detected".to_owned()),
     }
 }
 

@@ -74,6 +74,7 @@ pub fn run(arguments: &CalibrateArguments) -> Outcome {
                     data: run.info.dataset.as_deref().unwrap_or("/entry/data/data"),
                     mask: None,
                     peak_list: None,
+                    from: run.geom(),
                 };
                 let text = crystfel::write_geom(geometry, run.info.width, run.info.height, &lines);
                 write_whole(path, text.as_bytes(), arguments.force)?;

@@ -7,7 +7,7 @@ use super::arguments::{FrameRange, RunArguments, frames};
 use super::output::{line, progress};
 use super::reading::read_ahead;
 use super::{Failure, Outcome};
-use crate::domain::frame::{Frame, RunInfo};
+use crate::domain::frame::RunInfo;
 
 #[derive(Args, Debug)]
 pub struct CheckArguments {
@@ -47,7 +47,10 @@ pub fn run(arguments: &CheckArguments) -> Outcome {
         bar.inc(1);
         match read.result {
             Err(error) => tell(Some(number), &error.to_string()),
-            Ok(frame) => frame_problem(&frame).map_or(Ok(()), |text| tell(Some(number), &text)),
+            Ok(frame) => run
+                .problems(&frame)
+                .iter()
+                .try_for_each(|problem| tell(Some(number), problem)),
         }
     })?;
     bar.finish_and_clear();
@@ -100,19 +103,4 @@ fn implausible(info: &RunInfo) -> Vec<String> {
         }
     }
     problems
-}
-
-fn frame_problem(frame: &Frame) -> Option<String> {
-    let statistics = frame.statistics();
-    if statistics.count == 0 {
-        return Some(
-            "no pixel is valid; the detector's mask or fill value covers all of it".to_owned(),
-        );
-    }
-    (statistics.minimum == statistics.maximum).then(|| {
-        format!(
-            "all pixels have the value {}: the detector wrote nothing here",
-            statistics.minimum
-        )
-    })
 }

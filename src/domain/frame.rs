@@ -22,6 +22,16 @@ pub mod bad {
     pub const NOT_VALID: u16 = !(SATURATED | SIGNAL | ARTIFACT);
 }
 
+/// Which values of a mask in a file of its own mean a bad pixel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MaskPolarity {
+    /// Of a mask with two values the rarer one; of one with bits, any bit.
+    #[default]
+    Detected,
+    Zero,
+    NonZero,
+}
+
 /// One detector image: counts, and why a pixel is not to be trusted.
 ///
 /// `pixels` are the source's own units (counts, ADU, photons) as f32; both grids have one shape.
@@ -121,6 +131,23 @@ impl Frame {
             && codes[1] + codes[3] > 0
             && pedestal > 1000.0
             && jump > 4.0 * pedestal.sqrt()
+    }
+
+    /// Why the frame holds nothing: no pixel valid, or all of one value; `None` where it is a frame like others.
+    pub fn emptiness(&self) -> Option<&'static str> {
+        let mut valid = (self.pixels.cells().iter().zip(self.bad.cells()))
+            .filter(|(_, bits)| *bits & bad::NOT_VALID == 0)
+            .map(|(value, _)| *value);
+        let Some(first) = valid.next() else {
+            let is_hole = self.bad.cells().iter().all(|bits| bits & bad::MISSING != 0);
+            return Some(if is_hole {
+                "it was never written: the file has no data here"
+            } else {
+                "no pixel is valid; the detector's mask or fill value covers all of it"
+            });
+        };
+        let is_constant = self.pixels.len() > 1 && valid.all(|value| value == first);
+        is_constant.then_some("all valid pixels have one value: the detector wrote nothing here")
     }
 
     /// Robust statistics of the valid pixels (sampled on large frames).

@@ -23,6 +23,13 @@ pub struct Panel {
     pub slow_m: [f64; 3],
 }
 
+impl Panel {
+    /// Lab position of a place on the panel, in cells from its corner.
+    pub fn lab_m(&self, u: f64, v: f64) -> [f64; 3] {
+        std::array::from_fn(|i| self.corner_m[i] + u * self.fast_m[i] + v * self.slow_m[i])
+    }
+}
+
 /// What is known of a detector's place and of the beam; every part may be missing.
 ///
 /// `panels` are only filled where a file tells all of it (a .geom, a full header); otherwise the four
@@ -49,10 +56,7 @@ impl Geometry {
                     && cell_y >= panel.rect.y0 as f64
                     && cell_y < panel.rect.y1 as f64
             })?;
-            let (u, v) = (x - panel.rect.x0 as f64, y - panel.rect.y0 as f64);
-            return Some(std::array::from_fn(|i| {
-                panel.corner_m[i] + u * panel.fast_m[i] + v * panel.slow_m[i]
-            }));
+            return Some(panel.lab_m(x - panel.rect.x0 as f64, y - panel.rect.y0 as f64));
         }
         let [size_x, size_y] = self.pixel_size_m?;
         let [center_x, center_y] = self.beam_center_px?;

@@ -1,13 +1,18 @@
-//! CrystFEL geometry files: panels, beam, bad regions. Format: crystfel_geometry(5).
+//! CrystFEL geometry files: what is parsed and kept of them. Format: crystfel_geometry(5) of CrystFEL 0.12, and the older
+//! names that it still understands.
+//!
+//! Positions count from the outer corner of a pixel, as everywhere in this program: no half pixel is added.
+
+mod place;
+mod text;
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::path::Path;
 
 use super::Error;
-use crate::domain::frame::bad;
-use crate::domain::geometry::{Geometry, Panel, wavelength_from_energy};
-use crate::domain::grid::{Grid, PixelRect};
+
+pub use place::Rules;
+pub use text::{GeomLines, write_geom};
 
 /// A number in the file, or the HDF5 path where it stands, with the unit as written.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,10 +25,10 @@ impl Quantity {
     fn parse(text: &str) -> Option<Self> {
         let mut words = text.split_whitespace();
         let (value, unit) = (words.next()?, words.next().unwrap_or("").to_owned());
-        match value.parse() {
-            Ok(number) => Some(Self::Number(number, unit)),
+        match value.parse::<f64>() {
+            Ok(number) if number.is_finite() => Some(Self::Number(number, unit)),
             Err(_) if value.starts_with('/') => Some(Self::Path(value.to_owned(), unit)),
-            Err(_) => None,
+            _ => None,
         }
     }
 
@@ -33,6 +38,34 @@ impl Quantity {
             Self::Path(path, unit) => Some((lookup(path)?, unit)),
         }
     }
+}
+
+/// What an axis of the data block counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Axis {
+    Frames,
+    Slow,
+    Fast,
+    /// Only this index belongs to the panel.
+    Fixed(usize),
+}
+
+/// Where a mask of bad pixels is, and which of its bits must be set or clear.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MaskLine {
+    pub data: String,
+    /// Another file than that of the frames.
+    pub file: Option<String>,
+    pub good_bits: u32,
+    pub bad_bits: u32,
+}
+
+/// A rule about values: pixels strictly below, strictly above or equal are bad.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Flag {
+    LessThan(f64),
+    MoreThan(f64),
+    Equal(f64),
 }
 
 /// One panel as written; sizes inclusive, lengths in pixels.
@@ -50,55 +83,73 @@ pub struct GeomPanel {
     pub res: f64,
     pub coffset_m: f64,
     pub clen: Option<Quantity>,
-    /// Fixed numbers among the data's axes: the module of multi-module files.
-    pub module: Option<usize>,
+    /// The path of the frames as written, perhaps with `%`.
+    pub data: Option<String>,
+    /// By the number of the axis; empty means slow and fast.
+    pub axes: BTreeMap<usize, Axis>,
+    pub masks: BTreeMap<usize, MaskLine>,
+    pub flags: Vec<Flag>,
+    /// Counts above are saturated.
+    pub max_adu: Option<f64>,
+    /// So many pixels at each edge are bad.
+    pub mask_edge_pixels: usize,
+    /// The panel is not to be used at all.
+    pub no_index: bool,
+    /// What this program keeps and writes again without a use for it.
+    pub other: BTreeMap<String, String>,
 }
 
-/// A bad region: of cells (fs, ss) of one panel or all, or of lab positions in pixels.
+/// A bad region: of cells (fs, ss) of one panel or all, or of lab positions in pixels; limits inclusive.
 #[derive(Clone, Debug, Default, PartialEq)]
-struct BadRegion {
-    panel: Option<String>,
-    fs_ss: [Option<f64>; 4],
-    x_y: [Option<f64>; 4],
-}
-
-/// Rules about values: pixels below, above or equal are bad.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Flags {
-    pub less_than: Option<f32>,
-    pub more_than: Option<f32>,
-    pub equal: Option<f32>,
-}
-
-impl Flags {
-    pub fn apply(&self, pixels: &[f32], bits: &mut [u16]) {
-        if *self == Self::default() {
-            return;
-        }
-        let low = self.less_than.unwrap_or(f32::NEG_INFINITY);
-        let high = self.more_than.unwrap_or(f32::INFINITY);
-        for (value, bits) in pixels.iter().zip(bits) {
-            if *value < low || *value > high || self.equal == Some(*value) {
-                *bits |= bad::INVALID;
-            }
-        }
-    }
+pub struct BadRegion {
+    pub name: String,
+    pub panel: Option<String>,
+    /// Least and greatest fs, least and greatest ss.
+    pub fs_ss: [Option<f64>; 4],
+    /// Least and greatest x, least and greatest y.
+    pub x_y: [Option<f64>; 4],
 }
 
 /// A parsed geometry file.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Geom {
     pub panels: Vec<GeomPanel>,
     pub photon_energy: Option<Quantity>,
     pub wavelength: Option<Quantity>,
     pub electron_voltage: Option<Quantity>,
-    /// The path of the frames as written, perhaps with `%`.
-    pub data: Option<String>,
-    /// Mask paths as written.
-    pub masks: Vec<String>,
-    pub flags: Flags,
-    regions: Vec<BadRegion>,
+    /// Of the whole detector along x and y.
+    pub detector_shift: [Option<Quantity>; 2],
+    pub peak_list: Option<String>,
+    pub regions: Vec<BadRegion>,
+    /// Groups of panels and what else is written again as it stands, in order.
+    pub kept: Vec<(String, String)>,
+    /// Keys that CrystFEL does not know either.
+    pub unknown: Vec<String>,
 }
+
+/// Keys of panels that are kept for CrystFEL and mean nothing here; some are of old versions.
+const OTHER: [&str; 11] = [
+    "adu_per_photon",
+    "adu_per_eV",
+    "saturation_map",
+    "saturation_map_file",
+    "rail_x",
+    "rail_y",
+    "rail_z",
+    "clen_for_centering",
+    "badrow_direction",
+    "peak_sep",
+    "integr_radius",
+];
+/// Keys of the whole detector that are kept in the same way.
+const KEPT: [&str; 6] = [
+    "bandwidth",
+    "photon_energy_bandwidth",
+    "photon_energy_scale",
+    "beam_bandwidth",
+    "peak_list_type",
+    "peak_info_location",
+];
 
 /// Reads a geometry file.
 ///
@@ -124,7 +175,6 @@ pub fn parse_geom(text: &str) -> Result<Geom, String> {
     };
     let mut has_panel_values = false;
     let mut index: BTreeMap<String, usize> = BTreeMap::new();
-    let mut regions: BTreeMap<String, usize> = BTreeMap::new();
     for (number, line) in text.lines().enumerate() {
         let line = line.split(';').next().unwrap_or("").trim();
         let Some((key, value)) = line.split_once('=') else {
@@ -133,21 +183,27 @@ pub fn parse_geom(text: &str) -> Result<Geom, String> {
         let (key, value) = (key.trim(), value.trim());
         let wrong = || {
             format!(
-                "line {} of the geometry, {key:?}, has no number that can be read; correct it",
+                "line {} of the geometry, {key:?}, has a value that cannot be read; correct it",
                 number + 1
             )
         };
         if key.starts_with("group") || key.starts_with("rigid_group") {
+            geom.kept.push((key.to_owned(), value.to_owned()));
             continue;
         }
-        match key.split_once('/') {
+        let known = match key.split_once('/') {
             Some((name, key)) if name.starts_with("bad") => {
-                let place = *regions.entry(name.to_owned()).or_insert_with(|| {
-                    geom.regions.push(BadRegion::default());
-                    geom.regions.len() - 1
-                });
-                if let Some(region) = geom.regions.get_mut(place) {
-                    region.set(key, value).ok_or_else(wrong)?;
+                let place = geom.regions.iter().position(|region| region.name == name);
+                let place = place.unwrap_or(geom.regions.len());
+                if place == geom.regions.len() {
+                    geom.regions.push(BadRegion {
+                        name: name.to_owned(),
+                        ..BadRegion::default()
+                    });
+                }
+                match geom.regions.get_mut(place) {
+                    Some(region) => region.set(key, value).ok_or_else(wrong)?,
+                    None => true,
                 }
             }
             Some((name, key)) => {
@@ -158,40 +214,20 @@ pub fn parse_geom(text: &str) -> Result<Geom, String> {
                     });
                     geom.panels.len() - 1
                 });
-                if let Some(panel) = geom.panels.get_mut(place) {
-                    panel.set(key, value).ok_or_else(wrong)?;
-                }
-                if key == "data" && geom.data.is_none() {
-                    geom.data = Some(value.to_owned());
+                match geom.panels.get_mut(place) {
+                    Some(panel) => panel.set(key, value).ok_or_else(wrong)?,
+                    None => true,
                 }
             }
             None => {
-                has_panel_values |= key.starts_with("min_") || key.starts_with("max_");
-                match key {
-                    "photon_energy" => {
-                        geom.photon_energy = Some(Quantity::parse(value).ok_or_else(wrong)?)
-                    }
-                    "wavelength" => {
-                        geom.wavelength = Some(Quantity::parse(value).ok_or_else(wrong)?)
-                    }
-                    "electron_voltage" => {
-                        geom.electron_voltage = Some(Quantity::parse(value).ok_or_else(wrong)?)
-                    }
-                    "data" => geom.data = Some(value.to_owned()),
-                    "mask" | "mask0_data" | "mask1_data" | "mask2_data" => {
-                        geom.masks.push(value.to_owned())
-                    }
-                    "flag_lessthan" => {
-                        geom.flags.less_than = Some(value.parse().map_err(|_| wrong())?)
-                    }
-                    "flag_morethan" => {
-                        geom.flags.more_than = Some(value.parse().map_err(|_| wrong())?)
-                    }
-                    "flag_equal" => geom.flags.equal = Some(value.parse().map_err(|_| wrong())?),
-                    _ => {}
-                }
-                defaults.set(key, value).ok_or_else(wrong)?;
+                has_panel_values |= key.starts_with("min_") || key.starts_with("max_fs");
+                geom.set(key, value).ok_or_else(wrong)?
+                    || defaults.set(key, value).ok_or_else(wrong)?
             }
+        };
+        let name = key.rsplit('/').next().unwrap_or(key);
+        if !known && !geom.unknown.iter().any(|other| other == name) {
+            geom.unknown.push(name.to_owned());
         }
     }
     if geom.panels.is_empty() {
@@ -214,21 +250,50 @@ pub fn parse_geom(text: &str) -> Result<Geom, String> {
     Ok(geom)
 }
 
+impl Geom {
+    /// Takes a value of the whole detector over: `Some(false)` where the key is none of those, `None` where the value is wrong.
+    fn set(&mut self, key: &str, value: &str) -> Option<bool> {
+        let quantity = || Quantity::parse(value).map(Some);
+        match key {
+            "photon_energy" => self.photon_energy = quantity()?,
+            "wavelength" => self.wavelength = quantity()?,
+            "electron_voltage" => self.electron_voltage = quantity()?,
+            "detector_shift_x" => self.detector_shift[0] = quantity()?,
+            "detector_shift_y" => self.detector_shift[1] = quantity()?,
+            "peak_list" => self.peak_list = Some(value.to_owned()),
+            _ if KEPT.contains(&key) => self.kept.push((key.to_owned(), value.to_owned())),
+            _ => return Some(false),
+        }
+        Some(true)
+    }
+
+    /// The path of the frames as written, of the first panel that has one.
+    pub fn data(&self) -> Option<&str> {
+        self.panels.iter().find_map(|panel| panel.data.as_deref())
+    }
+
+    /// The data path, where it is a plain one.
+    pub fn data_path(&self) -> Option<String> {
+        self.data()
+            .filter(|path| !path.contains('%'))
+            .map(str::to_owned)
+    }
+}
+
 impl GeomPanel {
-    /// Takes a value over; keys that do not matter here are passed by. `None`: not a number.
-    fn set(&mut self, key: &str, value: &str) -> Option<()> {
+    /// Takes a value over: `Some(false)` where the key is not known, `None` where the value is wrong.
+    fn set(&mut self, key: &str, value: &str) -> Option<bool> {
         let first = value.split_whitespace().next().unwrap_or("");
         let number = || {
-            first
-                .parse::<f64>()
-                .ok()
-                .filter(|number| number.is_finite())
+            let number = first.parse::<f64>().ok();
+            number.filter(|number| number.is_finite())
         };
+        // Cells are written as 7 and as 7.0; no detector has more than this.
         let cell = || {
-            number()
-                .filter(|number| *number >= 0.0)
-                .map(|number| number as usize)
+            let number = number().filter(|number| (0.0..1e7).contains(number))?;
+            Some(number as usize)
         };
+        let text = || value.to_owned();
         match key {
             "min_fs" => self.min_fs = cell()?,
             "max_fs" => self.max_fs = cell()?,
@@ -241,29 +306,82 @@ impl GeomPanel {
             "res" => self.res = number()?,
             "coffset" => self.coffset_m = number()?,
             "clen" => self.clen = Some(Quantity::parse(value)?),
-            _ if key.starts_with("dim") => {
-                if let Ok(module) = value.parse() {
-                    self.module = Some(module);
-                }
+            "data" => self.data = Some(text()),
+            "flag_lessthan" => self.flags.push(Flag::LessThan(number()?)),
+            "flag_morethan" => self.flags.push(Flag::MoreThan(number()?)),
+            "flag_equal" => self.flags.push(Flag::Equal(number()?)),
+            "max_adu" => self.max_adu = Some(number()?),
+            "mask_edge_pixels" => self.mask_edge_pixels = cell()?,
+            "no_index" => self.no_index = !matches!(first, "0" | "false"),
+            "mask" => self.mask(0).data = text(),
+            "mask_file" => self.mask(0).file = Some(text()),
+            "mask_good" => self.mask(0).good_bits = bits(first)?,
+            "mask_bad" => self.mask(0).bad_bits = bits(first)?,
+            _ if OTHER.contains(&key) => {
+                self.other.insert(key.to_owned(), text());
             }
-            _ => {}
+            _ => return self.set_numbered(key, value),
         }
-        Some(())
+        Some(true)
+    }
+
+    /// `dimN` and `maskN_...`.
+    fn set_numbered(&mut self, key: &str, value: &str) -> Option<bool> {
+        let number = |text: &str, most| text.parse().ok().filter(|n: &usize| *n < most);
+        if let Some(axis) = key.strip_prefix("dim").and_then(|text| number(text, 16)) {
+            let meaning = match value {
+                "%" => Axis::Frames,
+                "ss" => Axis::Slow,
+                "fs" => Axis::Fast,
+                _ => Axis::Fixed(number(value, 100_000)?),
+            };
+            self.axes.insert(axis, meaning);
+            return Some(true);
+        }
+        let numbered = key
+            .strip_prefix("mask")
+            .and_then(|rest| rest.split_once('_'));
+        let Some((Some(place), part)) = numbered.map(|(n, part)| (number(n, 8), part)) else {
+            return Some(false);
+        };
+        match part {
+            "data" => self.mask(place).data = value.to_owned(),
+            "file" => self.mask(place).file = Some(value.to_owned()),
+            "goodbits" => self.mask(place).good_bits = bits(value)?,
+            "badbits" => self.mask(place).bad_bits = bits(value)?,
+            _ => return Some(false),
+        }
+        Some(true)
+    }
+
+    fn mask(&mut self, place: usize) -> &mut MaskLine {
+        self.masks.entry(place).or_default()
     }
 }
 
 impl BadRegion {
-    fn set(&mut self, key: &str, value: &str) -> Option<()> {
+    fn set(&mut self, key: &str, value: &str) -> Option<bool> {
         let names = ["min_fs", "max_fs", "min_ss", "max_ss"];
         let lab = ["min_x", "max_x", "min_y", "max_y"];
+        let number = || value.parse().ok().filter(|n: &f64| n.is_finite());
         if key == "panel" {
             self.panel = Some(value.to_owned());
         } else if let Some(place) = names.iter().position(|name| *name == key) {
-            self.fs_ss[place] = Some(value.parse().ok()?);
+            self.fs_ss[place] = Some(number()?);
         } else if let Some(place) = lab.iter().position(|name| *name == key) {
-            self.x_y[place] = Some(value.parse().ok()?);
+            self.x_y[place] = Some(number()?);
+        } else {
+            return Some(false);
         }
-        Some(())
+        Some(true)
+    }
+}
+
+/// Bits as CrystFEL writes them: hexadecimal with 0x, or decimal.
+fn bits(text: &str) -> Option<u32> {
+    match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(digits) => u32::from_str_radix(digits, 16).ok(),
+        None => text.parse().ok(),
     }
 }
 
@@ -284,7 +402,7 @@ fn vector(text: &str) -> Option<[f64; 3]> {
         let factor = match number.as_str() {
             "" | "+" => 1.0,
             "-" => -1.0,
-            text => text.parse().ok()?,
+            text => text.parse().ok().filter(|n: &f64| n.is_finite())?,
         };
         *out.get_mut(axis)? += factor;
         number.clear();
@@ -292,264 +410,11 @@ fn vector(text: &str) -> Option<[f64; 3]> {
     (number.is_empty() && out != [0.0; 3]).then_some(out)
 }
 
-impl Geom {
-    /// The data path, where it is a plain one.
-    pub fn data_path(&self) -> Option<String> {
-        self.data.clone().filter(|path| !path.contains('%'))
-    }
-
-    /// The cells of a panel in the slab in which modules are stacked along the slow axis.
-    fn rect(&self, panel: &GeomPanel) -> PixelRect {
-        let rows = self
-            .panels
-            .iter()
-            .map(|panel| panel.max_ss + 1)
-            .max()
-            .unwrap_or(0);
-        let shift = panel.module.unwrap_or(0) * rows;
-        PixelRect::new(
-            panel.min_fs,
-            panel.min_ss + shift,
-            panel.max_fs + 1,
-            panel.max_ss + 1 + shift,
-        )
-    }
-
-    /// Panels and beam; `lookup` gives the number at an HDF5 path. Also what the user should know.
-    pub fn geometry(&self, lookup: impl Fn(&str) -> Option<f64>) -> (Geometry, Vec<String>) {
-        let mut notices = Vec::new();
-        let mut geometry = Geometry {
-            wavelength_angstrom: self.wavelength_angstrom(&lookup),
-            ..Geometry::default()
-        };
-        if geometry.wavelength_angstrom.is_none() {
-            notices.push(
-                "the geometry file gives no wavelength that can be read from the run".to_owned(),
-            );
-        }
-        for panel in &self.panels {
-            let clen = panel.clen.as_ref().and_then(|clen| {
-                let (value, unit) = clen.resolve(&lookup)?;
-                // A number is in metres unless it says otherwise, a path in millimetres.
-                let is_path = matches!(clen, Quantity::Path(..));
-                Some(match unit {
-                    "mm" => value / 1e3,
-                    "m" => value,
-                    _ if is_path => value / 1e3,
-                    _ => value,
-                })
-            });
-            let (Some(clen), true) = (clen, panel.res > 0.0) else {
-                let sentence =
-                    "the geometry file has a panel without clen or res; its panels are left out";
-                notices.push(sentence.to_owned());
-                geometry.panels.clear();
-                return (geometry, notices);
-            };
-            let size = 1.0 / panel.res;
-            geometry.panels.push(Panel {
-                name: panel.name.clone(),
-                rect: self.rect(panel),
-                corner_m: [
-                    panel.corner_x * size,
-                    panel.corner_y * size,
-                    clen + panel.coffset_m,
-                ],
-                fast_m: panel.fs.map(|n| n * size),
-                slow_m: panel.ss.map(|n| n * size),
-            });
-        }
-        geometry.summarise();
-        (geometry, notices)
-    }
-
-    fn wavelength_angstrom(&self, lookup: &impl Fn(&str) -> Option<f64>) -> Option<f64> {
-        if let Some((value, unit)) = self
-            .photon_energy
-            .as_ref()
-            .and_then(|energy| energy.resolve(lookup))
-        {
-            let electronvolt = match unit {
-                "keV" => value * 1e3,
-                "MeV" => value * 1e6,
-                _ => value,
-            };
-            return (electronvolt > 0.0).then(|| wavelength_from_energy(electronvolt));
-        }
-        if let Some((value, unit)) = self
-            .wavelength
-            .as_ref()
-            .and_then(|wavelength| wavelength.resolve(lookup))
-        {
-            return Some(if unit == "A" { value } else { value * 1e10 })
-                .filter(|value| *value > 0.0);
-        }
-        let (value, unit) = self.electron_voltage.as_ref()?.resolve(lookup)?;
-        let volt = if unit == "kV" { value * 1e3 } else { value };
-        // De Broglie with the relativistic correction, angstrom (CODATA 2018).
-        (volt > 0.0).then(|| 12.264_259_7 / (volt * (1.0 + 0.978_475_6e-6 * volt)).sqrt())
-    }
-
-    /// The bits of the bad regions and of cells outside all panels' sizes; `None` when there are none.
-    pub fn bad_bits(&self, width: usize, height: usize, geometry: &Geometry) -> Option<Grid<u16>> {
-        if self.regions.is_empty() {
-            return None;
-        }
-        let mut bits = Grid::filled(width, height, 0u16);
-        let inside = |value: f64, min: Option<f64>, max: Option<f64>| {
-            min.is_none_or(|min| value >= min) && max.is_none_or(|max| value <= max)
-        };
-        for region in &self.regions {
-            let [min_fs, max_fs, min_ss, max_ss] = region.fs_ss;
-            let [min_x, max_x, min_y, max_y] = region.x_y;
-            let by_cells = region.fs_ss.iter().any(Option::is_some);
-            for panel in &self.panels {
-                if region
-                    .panel
-                    .as_ref()
-                    .is_some_and(|name| *name != panel.name)
-                {
-                    continue;
-                }
-                let rect = self.rect(panel).intersect(&bits.rect());
-                let shift = self.rect(panel).y0.saturating_sub(panel.min_ss);
-                for y in rect.y0..rect.y1 {
-                    for x in rect.x0..rect.x1 {
-                        let hit = if by_cells {
-                            inside(x as f64, min_fs, max_fs)
-                                && inside((y - shift) as f64, min_ss, max_ss)
-                        } else {
-                            geometry
-                                .lab_from_pixel(x as f64 + 0.5, y as f64 + 0.5)
-                                .is_some_and(|[lx, ly, _]| {
-                                    inside(lx * panel.res, min_x, max_x)
-                                        && inside(ly * panel.res, min_y, max_y)
-                                })
-                        };
-                        if hit && let Some(cell) = bits.get_mut(x, y) {
-                            *cell |= bad::UNTRUSTED;
-                        }
-                    }
-                }
-            }
-        }
-        Some(bits)
-    }
-}
-
-/// What a written geometry says besides panels and beam.
-#[derive(Clone, Debug)]
-pub struct GeomLines<'a> {
-    pub data: &'a str,
-    /// The path of the mask and the bits that make a pixel bad.
-    pub mask: Option<(&'a str, u16)>,
-    pub peak_list: Option<&'a str>,
-}
-
-/// The text of a geometry file for frames of `width` x `height` pixels.
-///
-/// What is not known gets a stand-in that says so in a comment, because CrystFEL needs a number.
-pub fn write_geom(geometry: &Geometry, width: usize, height: usize, lines: &GeomLines) -> String {
-    const UNKNOWN: &str = " ; NOT KNOWN: a stand-in, correct it";
-    let mut out = String::from("; Written by PeakNet Studio.\n");
-    let note = |known: bool| if known { "" } else { UNKNOWN };
-    let energy = geometry.wavelength_angstrom.map(wavelength_from_energy);
-    let size = geometry.pixel_size_m.unwrap_or([1e-4; 2]);
-    let distance = geometry.detector_distance_m.unwrap_or(0.1);
-    let res = 1.0 / size[0];
-    let mut line = |text: String| {
-        out.push_str(&text);
-        out.push('\n');
-    };
-    line(format!(
-        "photon_energy = {:.4} eV{}",
-        energy.unwrap_or(9000.0),
-        note(energy.is_some())
-    ));
-    line(format!(
-        "clen = {distance:.7} m{}",
-        note(geometry.detector_distance_m.is_some())
-    ));
-    line(format!(
-        "res = {res:.5}{} ; px/m",
-        note(geometry.pixel_size_m.is_some())
-    ));
-    line("adu_per_photon = 1".to_owned());
-    line(format!("data = {}", lines.data));
-    line("dim0 = %\ndim1 = ss\ndim2 = fs".to_owned());
-    if let Some((path, bits)) = lines.mask {
-        line(format!(
-            "mask0_data = {path}\nmask0_goodbits = 0x0000\nmask0_badbits = 0x{bits:04x}"
-        ));
-    }
-    if let Some(path) = lines.peak_list {
-        line(format!("peak_list = {path}"));
-    }
-    let direction = |v: [f64; 3]| {
-        let mut text = String::new();
-        for (n, axis) in v.iter().zip(["x", "y", "z"]) {
-            if *n != 0.0 {
-                let _ = write!(
-                    text,
-                    "{}{:+.9}{axis}",
-                    if text.is_empty() { "" } else { " " },
-                    n * res
-                );
-            }
-        }
-        text
-    };
-    if geometry.panels.is_empty() {
-        let known = geometry.beam_center_px.is_some();
-        let [x, y] = geometry
-            .beam_center_px
-            .unwrap_or([width as f64 / 2.0, height as f64 / 2.0]);
-        line(format!(
-            "\np0/min_fs = 0\np0/max_fs = {}\np0/min_ss = 0\np0/max_ss = {}",
-            width.saturating_sub(1),
-            height.saturating_sub(1)
-        ));
-        line(format!(
-            "p0/fs = {}\np0/ss = {}",
-            direction([-size[0], 0.0, 0.0]),
-            direction([0.0, -size[1], 0.0])
-        ));
-        line(format!(
-            "p0/corner_x = {x:.6}{}\np0/corner_y = {:.6}{}",
-            note(known),
-            y * size[1] * res,
-            note(known)
-        ));
-    }
-    for panel in &geometry.panels {
-        let (name, rect, [x, y, z]) = (&panel.name, &panel.rect, panel.corner_m);
-        line(format!(
-            "\n{name}/min_fs = {}\n{name}/max_fs = {}\n{name}/min_ss = {}\n{name}/max_ss = {}",
-            rect.x0,
-            rect.x1.saturating_sub(1),
-            rect.y0,
-            rect.y1.saturating_sub(1)
-        ));
-        line(format!(
-            "{name}/fs = {}\n{name}/ss = {}",
-            direction(panel.fast_m),
-            direction(panel.slow_m)
-        ));
-        line(format!(
-            "{name}/corner_x = {:.6}\n{name}/corner_y = {:.6}",
-            x * res,
-            y * res
-        ));
-        if (z - distance).abs() > 1e-9 {
-            line(format!("{name}/coffset = {:.9}", z - distance));
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::geometry::Geometry;
+    use crate::domain::grid::PixelRect;
 
     const TWO: &str = "photon_energy = /LCLS/e eV ; comment\nclen = 100 mm\nres = 10000\nmask = /m\n\
         data = /entry_1/data_1/data\ndim0 = %\ndim1 = ss\ndim2 = fs\nflag_morethan = 50\n\
@@ -562,8 +427,10 @@ mod tests {
     #[test]
     fn panels_inherit_what_stands_above_them() {
         let geom = parse_geom(TWO).unwrap();
-        let (geometry, notices) =
-            geom.geometry(|path| (path == "/LCLS/e").then_some(12_398.419_843_320_026));
+        let (geometry, notices) = geom.geometry(
+            |path| (path == "/LCLS/e").then_some(12_398.419_843_320_026),
+            &[5, 20],
+        );
         assert!(notices.is_empty(), "{notices:?}");
         assert_eq!(geometry.wavelength_angstrom, Some(1.0));
         assert_eq!(geometry.detector_distance_m, Some(0.1));
@@ -578,14 +445,14 @@ mod tests {
             (b.fast_m[1] - 0.8 / 5000.0).abs() < 1e-12
                 && (b.slow_m[0] + 0.8 / 5000.0).abs() < 1e-12
         );
-        let bits = geom.bad_bits(20, 5, &geometry).unwrap();
+        let bits = geom.rules(20, 5, &[5, 20], &geometry).bits.unwrap();
         let hit: Vec<_> = (0..5)
             .flat_map(|y| (0..20).map(move |x| (x, y)))
             .filter(|(x, y)| bits.get(*x, *y) != Some(&0))
             .collect();
         // Lab x of cell centre 5.5 is -0.5 px, of 4.5 is +0.5; y of 2.5 is 0, of 1.5 is 1.
         assert_eq!(hit, [(2, 1), (3, 1), (5, 2)]);
-        assert_eq!(geom.flags.more_than, Some(50.0));
+        assert_eq!(geom.panels[0].flags, [Flag::MoreThan(50.0)]);
     }
 
     #[test]
@@ -595,6 +462,7 @@ mod tests {
             data: "/entry_1/data_1/data",
             mask: Some(("/entry_1/data_1/mask", 0xeffd)),
             peak_list: Some("/entry_1/result_1"),
+            from: Some(&geom),
         };
         let flat = Geometry {
             wavelength_angstrom: Some(1.3),
@@ -603,9 +471,9 @@ mod tests {
             beam_center_px: Some([33.3, -4.0]),
             panels: Vec::new(),
         };
-        for before in [geom.geometry(|_| Some(9000.0)).0, flat] {
+        for before in [geom.geometry(|_| Some(9000.0), &[]).0, flat] {
             let text = write_geom(&before, 20, 5, &lines);
-            let (after, notices) = parse_geom(&text).unwrap().geometry(|_| None);
+            let (after, notices) = parse_geom(&text).unwrap().geometry(|_| None, &[]);
             assert!(notices.is_empty());
             for (x, y) in [(0.5, 0.5), (13.2, 4.4), (9.9, 0.1)] {
                 let (a, b) = (
@@ -619,6 +487,57 @@ mod tests {
             }
             let close = |a: Option<f64>, b: Option<f64>| (a.unwrap() - b.unwrap()).abs() < 1e-6;
             assert!(close(before.wavelength_angstrom, after.wavelength_angstrom));
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whole_files_come_back(seed in 0u64..u64::MAX) {
+            use rand::{Rng, SeedableRng};
+            let mut rng = rand_pcg::Pcg64::seed_from_u64(seed);
+            let mut geom = Geom {
+                photon_energy: Some(Quantity::Path("/LCLS/energy".to_owned(), "eV".to_owned())),
+                peak_list: rng.random_bool(0.5).then(|| "/result".to_owned()),
+                ..Geom::default()
+            };
+            geom.detector_shift[1] = rng.random_bool(0.5).then(|| Quantity::Number(1.5, "mm".to_owned()));
+            let round = |value: f64| (value * 1e5).round() / 1e5;
+            for n in 0..rng.random_range(1..5usize) {
+                let mut number = |most: f64| round(rng.random_range(-most..most));
+                let mut panel = GeomPanel {
+                    name: format!("q{n}a{n}"),
+                    min_fs: 10 * n, max_fs: 10 * n + 9, min_ss: 3, max_ss: 12,
+                    corner_x: number(900.0), corner_y: number(900.0),
+                    fs: [number(1.0), number(1.0), 0.25], ss: [number(1.0), -0.5, number(0.1)],
+                    res: 9097.52, coffset_m: number(0.01),
+                    clen: Some(Quantity::Number(0.13, "m".to_owned())),
+                    data: Some("/entry_1/%/data".to_owned()),
+                    ..GeomPanel::default()
+                };
+                panel.axes = [(0, Axis::Frames), (1, Axis::Fixed(n)), (2, Axis::Slow), (3, Axis::Fast)].into();
+                for place in 0..rng.random_range(0..3) {
+                    let line = MaskLine {
+                        data: "/mask".to_owned(),
+                        file: rng.random_bool(0.5).then(|| "m.h5".to_owned()),
+                        good_bits: rng.random_range(0..9),
+                        bad_bits: rng.random(),
+                    };
+                    panel.masks.insert(place, line);
+                }
+                if rng.random_bool(0.5) {
+                    panel.flags = vec![Flag::LessThan(-5.5), Flag::Equal(65535.0), Flag::MoreThan(1e9)];
+                }
+                panel.max_adu = rng.random_bool(0.5).then_some(14000.0);
+                panel.mask_edge_pixels = rng.random_range(0..3);
+                panel.no_index = rng.random_bool(0.2);
+                panel.other.insert("adu_per_photon".to_owned(), "25".to_owned());
+                geom.panels.push(panel);
+            }
+            geom.kept = vec![("rigid_group_q0".to_owned(), "q0a0,q1a1".to_owned()), ("group_all".to_owned(), "q0".to_owned())];
+            geom.regions.push(BadRegion { name: "bad1".to_owned(), panel: Some("q0a0".to_owned()), fs_ss: [Some(1.0), Some(4.0), None, None], ..BadRegion::default() });
+            geom.regions.push(BadRegion { name: "bad2".to_owned(), x_y: [Some(-1.5), None, Some(0.0), Some(7.0)], ..BadRegion::default() });
+            let text = geom.text(&[]);
+            proptest::prop_assert_eq!(parse_geom(&text).unwrap(), geom, "{}", text);
         }
     }
 

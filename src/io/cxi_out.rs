@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::Error;
-use super::crystfel::{GeomLines, write_geom};
+use super::crystfel::{Geom, GeomLines, write_geom};
 use super::h5::{Cell, Chunks, Creation, VirtualPiece, Writer};
 use super::number::{Kind, Number};
 use super::peak_list::{GROUP, PeakWriter};
@@ -60,6 +60,7 @@ pub struct CxiOut {
     width: usize,
     height: usize,
     geometry: Geometry,
+    from: Option<Geom>,
     options: CxiOptions,
     peaks: PeakWriter,
     mask: Chunks,
@@ -144,6 +145,7 @@ impl CxiOut {
             width,
             height,
             geometry: run.info.geometry.clone(),
+            from: run.geom().cloned(),
             options: options.clone(),
             mask,
             classes,
@@ -198,6 +200,7 @@ impl CxiOut {
             data: DATA,
             mask: Some((MASK, BAD_BITS)),
             peak_list: Some(GROUP),
+            from: self.from.as_ref(),
         };
         let text = write_geom(&self.geometry, self.width, self.height, &lines);
         fill(&self.geom, &text)?;
@@ -301,14 +304,12 @@ pub fn mask(frame: &Frame, classes: Option<&Sheet>, peaks: &[Peak], margin: usiz
 fn pixels_of(run: &Run, frames: Range<usize>) -> Pixels {
     let mut pieces: Vec<VirtualPiece> = Vec::new();
     let mut number = None;
-    let has_images = run.sources().iter().any(|range| range.dataset.is_none());
+    if !run.is_linkable() {
+        return Pixels::Copied;
+    }
     for (row, frame) in frames.clone().enumerate() {
         let Some((source, source_row)) = run.hdf5_row(frame) else {
-            // A missing frame of an HDF5 run stays unmapped; an image must be copied.
-            if has_images {
-                return Pixels::Copied;
-            }
-            continue;
+            continue; // a missing frame stays unmapped
         };
         let plain = Number {
             big_endian: false,

@@ -10,6 +10,7 @@ pub mod images;
 pub mod import;
 pub mod layouts;
 pub mod lists;
+pub mod masks;
 pub mod number;
 pub mod paths;
 pub mod peak_list;

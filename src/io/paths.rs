@@ -11,6 +11,19 @@ pub struct Item {
     pub file: PathBuf,
     /// A row of the file, from an event list.
     pub row: Option<usize>,
+    /// The name of the event before `//`, from an event list: the group that holds the frame.
+    pub event: Option<String>,
+}
+
+impl Item {
+    /// A file with all its frames.
+    pub const fn whole(file: PathBuf) -> Self {
+        Self {
+            file,
+            row: None,
+            event: None,
+        }
+    }
 }
 
 /// Whether names that end so are frames, the ending in lower case; whole-file compression is looked through.
@@ -87,21 +100,19 @@ fn expand_one(path: &Path, items: &mut Vec<Item>) -> Result<(), Error> {
                 let stem = master.to_string_lossy().replace("_master.h5", "_data_");
                 files.retain(|file| !file.to_string_lossy().starts_with(&stem));
             }
+            keep_detector(&mut files);
             if files.is_empty() {
                 return Err(Error::new(
                     "no detector frames in this folder (HDF5, CBF, TIFF, IMG, EDF, mar345, NPY, NPZ); give another",
                     path,
                 ));
             }
-            items.extend(files.into_iter().map(|file| Item { file, row: None }));
+            items.extend(files.into_iter().map(Item::whole));
             Ok(())
         }
         Ok(_) if path.extension().is_some_and(|ending| ending == "lst") => event_list(path, items),
         Ok(_) => {
-            items.push(Item {
-                file: path.to_owned(),
-                row: None,
-            });
+            items.push(Item::whole(path.to_owned()));
             Ok(())
         }
         Err(error) => {
@@ -126,9 +137,40 @@ fn expand_one(path: &Path, items: &mut Vec<Item>) -> Result<(), Error> {
             if files.is_empty() {
                 return Err(Error::new("no file fits this pattern; check it", path));
             }
-            items.extend(files.into_iter().map(|file| Item { file, row: None }));
+            items.extend(files.into_iter().map(Item::whole));
             Ok(())
         }
+    }
+}
+
+/// In a folder of the European XFEL: the files of detector modules, and of several detectors those of the first.
+///
+/// Names are CORR-R0012-AGIPD05-S00000.h5 (European-XFEL/EXtra-data, docs/data_files.rst); DA01 and its kin hold no frames.
+fn keep_detector(files: &mut Vec<PathBuf>) {
+    let detector = |file: &PathBuf| {
+        let name = file.file_name()?.to_str()?;
+        let mut words = name.split('-');
+        let (kind, run, module, sequence) =
+            (words.next()?, words.next()?, words.next()?, words.next()?);
+        let is_run = matches!(kind, "RAW" | "CORR" | "PROC")
+            && run.starts_with('R')
+            && sequence.starts_with('S');
+        let letters = module.trim_end_matches(|c: char| c.is_ascii_digit());
+        is_run.then(|| (kind.to_owned(), letters.to_owned()))
+    };
+    let holds_modules = |name: &str| {
+        ["AGIPD", "LPD", "DSSC", "JNGFR", "EPIX", "PNCCD"]
+            .iter()
+            .any(|known| name.starts_with(known))
+    };
+    // Corrected frames before raw ones, by the order of the alphabet.
+    let found = files
+        .iter()
+        .filter_map(detector)
+        .filter(|(_, name)| holds_modules(name))
+        .min();
+    if let Some(found) = found {
+        files.retain(|file| detector(file).as_ref() == Some(&found));
     }
 }
 
@@ -136,51 +178,55 @@ fn is_master(path: &Path) -> bool {
     path.to_string_lossy().ends_with("_master.h5")
 }
 
-/// CrystFEL's event lists: a file name, or a file name and an event after the last space.
-///
-/// An event is `//3`, or has further numbers or a path in front, which this program does not need: the
-/// last number counts. Names that are not absolute are looked for beside the list, then from here.
+/// CrystFEL's event lists; names that are not absolute are looked for beside the list, then from here.
 fn event_list(list: &Path, items: &mut Vec<Item>) -> Result<(), Error> {
     let text = std::fs::read_to_string(list).map_err(|error| Error::reading(&error, list))?;
     let folder = list.parent().unwrap_or(Path::new("."));
-    let before = items.len();
+    for item in parse_events(&text).map_err(|sentence| Error::new(sentence, list))? {
+        let beside = folder.join(&item.file);
+        let file = if beside.exists() { beside } else { item.file };
+        items.push(Item { file, ..item });
+    }
+    Ok(())
+}
+
+/// The lines of an event list: a file name, or a file name and an event after the last space.
+///
+/// An event is `//3`, or has further numbers or a path in front; the last number is the row, the last word of the path the
+/// group that holds the frame. Errors: a sentence without the path, for an event without either and an empty list.
+pub fn parse_events(text: &str) -> Result<Vec<Item>, String> {
+    let mut items = Vec::new();
     for (number, line) in text.lines().enumerate() {
         let line = line.trim();
         if line.is_empty() {
             continue;
         }
         let (name, event) = match line.rsplit_once(' ') {
-            Some((name, event)) if event.contains("//") => (name.trim(), Some(event)),
+            Some((name, event)) if event.contains("//") => (name.trim(), event.split_once("//")),
             _ => (line, None),
         };
-        let row = match event.map(|event| event.rsplit('/').next().unwrap_or("").parse()) {
-            None => None,
-            Some(Ok(row)) => Some(row),
-            Some(Err(_)) => {
-                return Err(Error::new(
-                    format!(
-                        "line {} of the event list has no number after `//`; correct it",
-                        number + 1
-                    ),
-                    list,
+        let mut item = Item::whole(PathBuf::from(name));
+        if let Some((path, numbers)) = event {
+            let last = numbers.rsplit('/').next().unwrap_or("");
+            item.row = last.parse().ok();
+            item.event = path
+                .rsplit('/')
+                .next()
+                .filter(|word| !word.is_empty())
+                .map(str::to_owned);
+            if item.row.is_none() && (item.event.is_none() || !last.is_empty()) {
+                return Err(format!(
+                    "line {} of the event list has no number after `//`; correct it",
+                    number + 1
                 ));
             }
-        };
-        let beside = folder.join(name);
-        let file = if beside.exists() {
-            beside
-        } else {
-            PathBuf::from(name)
-        };
-        items.push(Item { file, row });
+        }
+        items.push(item);
     }
-    if items.len() == before {
-        return Err(Error::new(
-            "the event list is empty; write a file name a line",
-            list,
-        ));
+    if items.is_empty() {
+        return Err("the event list is empty; write a file name a line".to_owned());
     }
-    Ok(())
+    Ok(items)
 }
 
 pub fn sort_naturally(paths: &mut [PathBuf]) {
@@ -231,19 +277,23 @@ mod tests {
     fn event_lists_split_at_the_last_space() {
         let folder = tempfile::tempdir().unwrap();
         let list = folder.path().join("a.lst");
-        let text = "/x/my run.cxi //7\n\n/x/b.h5 entry//2/3\n/x/c d.h5\n";
+        let text = "/x/my run.cxi //7\n\n/x/b.h5 entry//2/3\n/x/c d.h5\n/x/e.h5 tag-1/x//\n";
         crate::fs::write_whole(&list, text.as_bytes(), true).unwrap();
         let items = expand(std::slice::from_ref(&list)).unwrap();
         let rows: Vec<_> = items
             .iter()
-            .map(|item| (item.file.to_str().unwrap(), item.row))
+            .map(|item| {
+                let event = item.event.as_deref();
+                (item.file.to_str().unwrap(), item.row, event)
+            })
             .collect();
         assert_eq!(
             rows,
             [
-                ("/x/my run.cxi", Some(7)),
-                ("/x/b.h5", Some(3)),
-                ("/x/c d.h5", None)
+                ("/x/my run.cxi", Some(7), None),
+                ("/x/b.h5", Some(3), Some("entry")),
+                ("/x/c d.h5", None, None),
+                ("/x/e.h5", None, Some("x"))
             ]
         );
         crate::fs::write_whole(&list, b"a.h5 //x\n", true).unwrap();

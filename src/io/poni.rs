@@ -49,7 +49,8 @@ pub fn read_poni(path: &Path) -> Result<Poni, Error> {
     parse_poni(&text).map_err(|sentence| Error::new(sentence, path))
 }
 
-fn parse_poni(text: &str) -> Result<Poni, &'static str> {
+/// Parses the text of a .poni file; errors are sentences without the path.
+pub fn parse_poni(text: &str) -> Result<Poni, &'static str> {
     let mut poni = Poni::default();
     let mut detector = String::new();
     for line in text.lines() {

@@ -129,6 +129,7 @@ pub fn write_labelled_run(
         data: "/entry_1/data_1/data",
         mask: Some((MASK, !(bad::SATURATED | bad::SIGNAL))),
         peak_list: Some(GROUP),
+        from: None,
     };
     fill(&geom, &write_geom(&header.geometry, width, height, &lines))?;
     geom.commit()?;

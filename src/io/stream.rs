@@ -40,40 +40,8 @@ impl Stream {
     /// Errors: not readable; no chunks, so that it is no stream.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let file = std::fs::File::open(path).map_err(|error| Error::reading(&error, path))?;
-        let mut reader = BufReader::with_capacity(1 << 20, file);
-        let mut chunks: Vec<Chunk> = Vec::new();
-        let mut current: Option<Chunk> = None;
-        let (mut at, mut line) = (0_u64, Vec::new());
-        loop {
-            line.clear();
-            let read = reader
-                .read_until(b'\n', &mut line)
-                .map_err(|error| Error::reading(&error, path))?;
-            if read == 0 {
-                break;
-            }
-            let text = line.trim_ascii_end();
-            if text == BEGIN.as_bytes() {
-                current = Some(Chunk {
-                    image: String::new(),
-                    row: 0,
-                    bytes: at..at,
-                });
-            } else if let Some(chunk) = &mut current {
-                if let Some(name) = text.strip_prefix(b"Image filename: ") {
-                    let name = String::from_utf8_lossy(name);
-                    chunk.image = base_name(&name).to_owned();
-                } else if let Some(event) = text.strip_prefix(b"Event: ") {
-                    let event = String::from_utf8_lossy(event);
-                    let last = event.rsplit('/').next().and_then(|n| n.trim().parse().ok());
-                    chunk.row = last.unwrap_or(0);
-                } else if text == END.as_bytes() {
-                    chunk.bytes.end = at;
-                    chunks.extend(current.take());
-                }
-            }
-            at += read as u64;
-        }
+        let chunks = chunks(BufReader::with_capacity(1 << 20, file))
+            .map_err(|error| Error::reading(&error, path))?;
         if chunks.is_empty() {
             return Err(Error::new(
                 "no chunks in this stream; give one written by indexamajig",
@@ -119,6 +87,42 @@ impl Stream {
     }
 }
 
+/// Where the chunks of a stream lie, in the order of the file.
+pub fn chunks(mut reader: impl BufRead) -> std::io::Result<Vec<Chunk>> {
+    let mut chunks: Vec<Chunk> = Vec::new();
+    let mut current: Option<Chunk> = None;
+    let (mut at, mut line) = (0_u64, Vec::new());
+    loop {
+        line.clear();
+        let read = reader.read_until(b'\n', &mut line)?;
+        if read == 0 {
+            break;
+        }
+        let text = line.trim_ascii_end();
+        if text == BEGIN.as_bytes() {
+            current = Some(Chunk {
+                image: String::new(),
+                row: 0,
+                bytes: at..at,
+            });
+        } else if let Some(chunk) = &mut current {
+            if let Some(name) = text.strip_prefix(b"Image filename: ") {
+                let name = String::from_utf8_lossy(name);
+                chunk.image = base_name(&name).to_owned();
+            } else if let Some(event) = text.strip_prefix(b"Event: ") {
+                let event = String::from_utf8_lossy(event);
+                let last = event.rsplit('/').next().and_then(|n| n.trim().parse().ok());
+                chunk.row = last.unwrap_or(0);
+            } else if text == END.as_bytes() {
+                chunk.bytes.end = at;
+                chunks.extend(current.take());
+            }
+        }
+        at += read as u64;
+    }
+    Ok(chunks)
+}
+
 fn base_name(path: &str) -> &str {
     path.trim().rsplit('/').next().unwrap_or(path)
 }
@@ -132,7 +136,8 @@ enum Table {
     Reflections([usize; 4]),
 }
 
-fn parse(chunk: &str) -> Listed {
+/// What the text of a chunk says.
+pub fn parse(chunk: &str) -> Listed {
     let mut listed = Listed {
         is_indexed: Some(false),
         ..Listed::default()

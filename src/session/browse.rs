@@ -55,6 +55,14 @@ impl Pending {
     }
 }
 
+/// Masks are known by their names: Fit2D's ending, or the word itself in a file that frames are not named so.
+fn is_mask(path: &std::path::Path) -> bool {
+    let name = path
+        .file_name()
+        .map(|name| name.to_string_lossy().to_lowercase());
+    name.is_some_and(|name| name.ends_with(".msk") || name.contains("mask"))
+}
+
 impl Session {
     pub(super) fn open(&mut self, request: RunRequest) {
         if request.paths.is_empty() {
@@ -65,11 +73,11 @@ impl Session {
         self.opening = Some((self.run_serial, request.clone()));
         self.jobs.push(Job::OpenRun {
             run: self.run_serial,
-            request,
+            request: Box::new(request),
         });
     }
 
-    /// A geometry file or a stream alone is meant for the open run: it is opened again with it.
+    /// A geometry file, a stream or a mask alone is meant for the open run: it is opened again with it.
     fn for_open_run(&self, request: RunRequest) -> RunRequest {
         let ([only], Some(open)) = (request.paths.as_slice(), &self.run) else {
             return request;
@@ -86,6 +94,10 @@ impl Session {
             },
             Some("stream") => RunRequest {
                 peaks: Some(only.clone()),
+                ..again
+            },
+            _ if is_mask(only) => RunRequest {
+                bad_pixels: vec![only.clone()],
                 ..again
             },
             _ => request,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::tool::{Tool, ToolEvent};
 use crate::domain::calibrant::Calibrant;
+use crate::domain::frame::MaskPolarity;
 use crate::domain::grid::Pixel;
 use crate::domain::labels::{Class, Review};
 use crate::domain::tone::Tone;
@@ -15,6 +16,9 @@ pub struct RunRequest {
     pub geometry: Option<PathBuf>,
     /// A CXI peak list or a CrystFEL stream to show over the frames.
     pub peaks: Option<PathBuf>,
+    /// Masks of bad pixels in files of their own, and which of their values are bad.
+    pub bad_pixels: Vec<PathBuf>,
+    pub bad_pixels_are: MaskPolarity,
     pub dataset: Option<String>,
     /// Of files without a header, as on the command line.
     pub shape: Vec<usize>,
@@ -98,7 +102,7 @@ pub struct TrainRequest {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
-    Open(RunRequest),
+    Open(Box<RunRequest>),
     OpenDialog,
     OpenFolderDialog,
     OpenProjectDialog,

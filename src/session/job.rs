@@ -126,7 +126,7 @@ pub enum PathWanted {
 pub enum Job {
     OpenRun {
         run: u64,
-        request: RunRequest,
+        request: Box<RunRequest>,
     },
     OpenDialog {
         folder: bool,

@@ -223,7 +223,7 @@ impl Session {
     /// The only way the user changes anything.
     pub fn apply(&mut self, command: Command) {
         match command {
-            Command::Open(request) => self.open(request),
+            Command::Open(request) => self.open(*request),
             Command::OpenDialog => self.jobs.push(Job::OpenDialog { folder: false }),
             Command::OpenFolderDialog => self.jobs.push(Job::OpenDialog { folder: true }),
             Command::OpenProjectDialog => self.jobs.push(Job::OpenProjectDialog),

@@ -119,6 +119,8 @@ pub fn options_of(request: &RunRequest) -> OpenOptions {
     OpenOptions {
         geometry: request.geometry.clone(),
         peaks: request.peaks.clone(),
+        bad_pixels: request.bad_pixels.clone(),
+        bad_pixels_are: request.bad_pixels_are,
         dataset: request.dataset.clone(),
         shape: request.shape.clone(),
         dtype: request.dtype.clone(),

@@ -158,7 +158,7 @@ impl Workers {
         for job in jobs {
             match job {
                 Job::OpenRun { run, request } => {
-                    self.files.ask(|wanted| wanted.open = Some((run, request)));
+                    self.files.ask(|wanted| wanted.open = Some((run, *request)));
                 }
                 Job::LoadFrame(key) => self.files.ask(|wanted| wanted.load = Some(key)),
                 Job::ReadAhead(keys) => self.files.ask(|wanted| wanted.ahead = keys.into()),

@@ -225,10 +225,10 @@ pub fn window_on(
         reports: Box::new(move || std::mem::take(&mut answers.borrow_mut().reports)),
     };
     let mut session = Session::new();
-    session.apply(Command::Open(RunRequest {
+    session.apply(Command::Open(Box::new(RunRequest {
         paths: vec![PathBuf::from("lysozyme_0412.cxi")],
         ..RunRequest::default()
-    }));
+    })));
     let harness = app::screenshot::harness(size, is_dark, |state| {
         Ok(Window::new(session, world, Some(state)))
     });

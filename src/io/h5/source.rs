@@ -36,6 +36,8 @@ pub struct Source {
     chunk: Option<Vec<usize>>,
     /// Whether the data set itself has no frame axis.
     flat: bool,
+    /// Frames lie so many to a row of the data set, one above the other.
+    slices: usize,
     storage: OnceLock<Storage>,
 }
 
@@ -138,6 +140,7 @@ impl Source {
             shape: framed(&facts.shape),
             chunk: facts.chunk.as_deref().map(framed),
             flat,
+            slices: 1,
             storage: if facts.is_virtual {
                 Storage::Library.into()
             } else {
@@ -148,7 +151,22 @@ impl Source {
 
     /// Whether a frame is one whole row of a data set with exactly two axes besides the frames.
     pub fn is_slab(&self) -> bool {
-        self.shape.len() == 3 && !self.flat
+        self.shape.len() == 3 && !self.flat && self.slices == 1
+    }
+
+    /// The shape of one row of the data set, slow axes first.
+    pub fn block(&self) -> &[usize] {
+        self.shape.get(1..).unwrap_or(&[])
+    }
+
+    /// Every row of the data set as so many frames, one above the other; unchanged where the height does not allow it.
+    pub fn sliced(mut self, slices: usize) -> Self {
+        if slices > 1 && self.height.is_multiple_of(slices) {
+            self.slices = slices;
+            self.height /= slices;
+            self.rows = self.rows.saturating_mul(slices);
+        }
+        self
     }
 
     /// Reads the bytes of one row; any thread, decoded outside the HDF5 lock where the filters are ours.
@@ -158,6 +176,19 @@ impl Source {
         if row >= self.rows {
             return Err(self.error(format!("no row {row}; there are {}", self.rows)));
         }
+        let mut frame = self.read_row(row / self.slices)?;
+        if self.slices > 1 {
+            let slice = row % self.slices;
+            cut(&mut frame.bytes, slice, self.slices);
+            if let Some(holes) = &mut frame.holes {
+                cut(holes, slice, self.slices);
+            }
+        }
+        Ok(frame)
+    }
+
+    /// Reads all slices of a row of the data set.
+    fn read_row(&self, row: usize) -> Result<RawFrame, Error> {
         match self.storage()? {
             Storage::Contiguous(None) => Ok(self.empty_frame()),
             Storage::Contiguous(Some(start)) => {
@@ -174,7 +205,7 @@ impl Source {
     }
 
     fn frame(&self, bytes: Vec<u8>, number: Number, holes: Option<Vec<u8>>) -> RawFrame {
-        debug_assert_eq!(bytes.len(), self.height * self.width * number.bytes);
+        debug_assert_eq!(bytes.len(), self.cells() * number.bytes);
         RawFrame {
             number,
             bytes,
@@ -183,12 +214,17 @@ impl Source {
     }
 
     fn empty_frame(&self) -> RawFrame {
-        let holes = vec![1; self.height * self.width];
+        let holes = vec![1; self.cells()];
         self.frame(vec![0; self.frame_bytes()], self.number, Some(holes))
     }
 
     const fn frame_bytes(&self) -> usize {
-        self.height * self.width * self.number.bytes
+        self.cells() * self.number.bytes
+    }
+
+    /// Cells of one row of the data set.
+    const fn cells(&self) -> usize {
+        self.height * self.slices * self.width
     }
 
     fn error(&self, sentence: impl Into<String>) -> Error {
@@ -339,9 +375,7 @@ impl Source {
                 self.paste(place, &grid, chunk, data, element, &mut frame.bytes);
             }
             if let Some(missing) = missing {
-                let holes = frame
-                    .holes
-                    .get_or_insert_with(|| vec![0; self.height * self.width]);
+                let holes = frame.holes.get_or_insert_with(|| vec![0; self.cells()]);
                 self.paste(place, &grid, chunk, &missing, 1, holes);
             }
         }
@@ -462,6 +496,13 @@ impl Source {
             })
             .collect()
     }
+}
+
+/// Keeps one of so many equal slices.
+fn cut(all: &mut Vec<u8>, slice: usize, slices: usize) {
+    let size = all.len() / slices;
+    all.copy_within(slice * size..(slice + 1) * size, 0);
+    all.truncate(size);
 }
 
 /// A file read at given places by several threads.

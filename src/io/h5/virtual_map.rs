@@ -21,6 +21,22 @@ pub struct Stack {
     pub height: usize,
 }
 
+impl Stack {
+    /// Every so many-th row of a source as a frame.
+    pub fn of(source: Source, every: usize) -> Self {
+        Self {
+            width: source.width,
+            height: source.height,
+            rows: (0..source.rows)
+                .step_by(every.max(1))
+                .map(|row| Some((0, row)))
+                .collect(),
+            sources: vec![Arc::new(source)],
+            ..Self::default()
+        }
+    }
+}
+
 /// The frames of a data set of an opened file.
 ///
 /// Errors: the same as [`Source::open`]; a virtual data set of which no source can be opened.

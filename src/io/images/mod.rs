@@ -141,12 +141,7 @@ pub fn head(path: &Path, raw: Option<&RawLayout>) -> Result<Head, Error> {
         Format::Png => png::head(&first),
     };
     let head = head.map_err(|what| Error::new(what, path))?;
-    if head
-        .width
-        .checked_mul(head.height)
-        .is_none_or(|n| n == 0 || n > MOST_PIXELS)
-        || head.frames == 0
-    {
+    if !is_plausible(&head) {
         return Err(Error::new(
             format!(
                 "the header claims {} frames of {} x {} pixels, which cannot be",
@@ -163,43 +158,83 @@ pub fn head(path: &Path, raw: Option<&RawLayout>) -> Result<Head, Error> {
 /// Errors: as [`head`], and the file is truncated or damaged.
 pub fn read(path: &Path, frame: usize, raw: Option<&RawLayout>) -> Result<Pixels, Error> {
     let said = |what: String| Error::new(what, path);
-    let Decoded { head, bytes } = if let Some(raw) = raw {
-        plain(path, raw.head(path)?, 0, frame, false)?
-    } else {
-        let first = prefix(path, HEAD_BYTES)?;
-        let format = recognise(&first).ok_or_else(|| unknown(&first, path))?;
-        let uncompressed = match format {
-            Format::Smv => Some(smv::head(&first)),
-            Format::Edf => Some(edf::head(&first)),
-            Format::Npy => Some(npy::head(&first)),
-            _ => None,
-        };
-        if let Some(head) = uncompressed {
+    if let Some(raw) = raw {
+        return counts(plain(path, raw.head(path)?, 0, frame, false)?).map_err(said);
+    }
+    let first = prefix(path, HEAD_BYTES)?;
+    let format = recognise(&first).ok_or_else(|| unknown(&first, path))?;
+    match uncompressed(format, &first) {
+        Some(head) => {
             let (head, start) = head.map_err(said)?;
-            plain(path, head, start, frame, true)?
-        } else {
-            let bytes = load(path)?;
-            let decoded = match format {
-                Format::Cbf => cbf::decode(&bytes),
-                Format::Tiff => tiff::decode(&bytes),
-                Format::Npz => npz::array(&bytes, MOST_BYTES)
-                    .and_then(|(head, start, array)| cut(&array, head, start, frame)),
-                Format::Mar345 => mar345::decode(&bytes),
-                Format::Bruker => bruker::decode(&bytes),
-                Format::Oxford => oxford::decode(&bytes),
-                Format::Png => png::decode(&bytes),
-                Format::Smv | Format::Edf | Format::Npy => Err(TRUNCATED.to_owned()),
-            };
-            decoded.map_err(said)?
+            counts(plain(path, head, start, frame, true)?).map_err(said)
         }
+        None => decoded(format, &load(path)?, frame)
+            .and_then(counts)
+            .map_err(said),
+    }
+}
+
+/// Reads one frame out of the whole content of a file, which is not compressed as a whole.
+///
+/// Errors: sentences without the path, for content of no known format and for what is truncated or damaged.
+pub fn from_bytes(bytes: &[u8], frame: usize) -> Result<Pixels, String> {
+    let first = bytes
+        .get(..bytes.len().min(HEAD_BYTES as usize))
+        .unwrap_or(bytes);
+    let format = recognise(first).ok_or("this is no known format of detector frames")?;
+    let decoded = match uncompressed(format, first) {
+        Some(head) => {
+            let (head, start) = head?;
+            if !is_plausible(&head) {
+                return Err("the header claims a size that cannot be".to_owned());
+            }
+            cut(bytes, head, start, frame)?
+        }
+        None => decoded(format, bytes, frame)?,
     };
+    counts(decoded)
+}
+
+/// The header of a format that stores plain pixels behind it, and where they begin.
+fn uncompressed(format: Format, first: &[u8]) -> Option<Result<(Head, usize), String>> {
+    match format {
+        Format::Smv => Some(smv::head(first)),
+        Format::Edf => Some(edf::head(first)),
+        Format::Npy => Some(npy::head(first)),
+        _ => None,
+    }
+}
+
+/// Header and pixels of a format that takes more than cutting.
+fn decoded(format: Format, bytes: &[u8], frame: usize) -> Result<Decoded, String> {
+    match format {
+        Format::Cbf => cbf::decode(bytes),
+        Format::Tiff => tiff::decode(bytes),
+        Format::Npz => npz::array(bytes, MOST_BYTES)
+            .and_then(|(head, start, array)| cut(&array, head, start, frame)),
+        Format::Mar345 => mar345::decode(bytes),
+        Format::Bruker => bruker::decode(bytes),
+        Format::Oxford => oxford::decode(bytes),
+        Format::Png => png::decode(bytes),
+        Format::Smv | Format::Edf | Format::Npy => Err(TRUNCATED.to_owned()),
+    }
+}
+
+/// Whether a header's numbers can be meant.
+fn is_plausible(head: &Head) -> bool {
+    let pixels = head.width.checked_mul(head.height);
+    pixels.is_some_and(|n| n > 0 && n <= MOST_PIXELS) && head.frames > 0
+}
+
+/// Stored numbers to pixels and what their own values say.
+fn counts(Decoded { head, bytes }: Decoded) -> Result<Pixels, String> {
+    if head.width.checked_mul(head.height) != bytes.len().checked_div(head.number.bytes) {
+        return Err(WRONG_SIZE.to_owned());
+    }
     let mut pixels = vec![0.0; head.width * head.height];
     let mut bad = vec![0; pixels.len()];
     if !number::decode(head.number, &bytes, head.codes, &mut pixels, &mut bad) {
-        return Err(Error::new(
-            "the file has the wrong number of pixels; copy it again from where it came",
-            path,
-        ));
+        return Err(WRONG_SIZE.to_owned());
     }
     if matches!(head.format, "NPY" | "NPZ") && head.number.kind == Kind::Float {
         gaps::mark_gaps(head.width, &pixels, &mut bad);
@@ -267,6 +302,8 @@ fn cut(bytes: &[u8], head: Head, start: usize, frame: usize) -> Result<Decoded, 
     })
 }
 
+const WRONG_SIZE: &str =
+    "the file has the wrong number of pixels; copy it again from where it came";
 const TRUNCATED: &str = "the file is truncated; copy it again from where it came";
 
 fn recognise(first: &[u8]) -> Option<Format> {

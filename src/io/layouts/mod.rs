@@ -1,8 +1,11 @@
 //! From what a walk found to what a run is: which data sets hold frames, masks, geometry. Pure functions.
 
 mod cxi;
+mod euxfel;
 mod nexus;
 mod stack;
+
+pub use euxfel::Module;
 
 use super::Error;
 use super::h5::{Facts, SetFacts};
@@ -21,6 +24,8 @@ pub enum MaskMeaning {
     EuXfel,
     /// 1 = valid, 0 = not.
     Valid,
+    /// CrystFEL's: bad unless all of the good bits and none of the bad bits are set.
+    Bits { good: u32, bad: u32 },
 }
 
 impl MaskMeaning {
@@ -64,6 +69,16 @@ impl MaskMeaning {
                     bad::INVALID
                 }
             }
+            Self::Bits {
+                good,
+                bad: forbidden,
+            } => {
+                if value & good == good && value & forbidden == 0 {
+                    0
+                } else {
+                    bad::INVALID
+                }
+            }
             Self::Valid => {
                 if value == 0 {
                     bad::INVALID
@@ -88,6 +103,11 @@ pub struct Plan {
     pub saturation: Option<f32>,
     pub geometry: Geometry,
     pub detector: Option<String>,
+    /// Frames lie so many to a row of the data set, one above the other; of these every how many-th is one.
+    pub slices: usize,
+    pub every: usize,
+    /// Which module of a detector of several files this is.
+    pub module: Option<Module>,
     pub notices: Vec<String>,
 }
 
@@ -101,6 +121,9 @@ impl Plan {
             saturation: None,
             geometry: Geometry::default(),
             detector: None,
+            slices: 1,
+            every: 1,
+            module: None,
             notices: Vec::new(),
         }
     }
@@ -112,7 +135,10 @@ impl Plan {
 pub fn plan(facts: &Facts, dataset: Option<&str>) -> Result<Plan, Error> {
     let mut plan = match dataset {
         Some(asked) => stack::asked(facts, asked)?,
-        None => match cxi::plan(facts).or_else(|| nexus::plan(facts)) {
+        None => match cxi::plan(facts)
+            .or_else(|| euxfel::plan(facts))
+            .or_else(|| nexus::plan(facts))
+        {
             Some(plan) => plan,
             None => match lost_frames(facts) {
                 Some(error) => return Err(error),
@@ -137,6 +163,33 @@ pub fn plan(facts: &Facts, dataset: Option<&str>) -> Result<Plan, Error> {
         });
     }
     Ok(plan)
+}
+
+/// The plan for frames in data sets of many paths, `%` standing for any name; `None` where there are none.
+pub fn matching(facts: &Facts, pattern: &str) -> Option<Plan> {
+    let wanted: Vec<&str> = pattern.trim_start_matches('/').split('/').collect();
+    let fits = |path: &str| {
+        let mut words = path.trim_start_matches('/').split('/');
+        wanted.iter().all(|wanted| {
+            words
+                .next()
+                .is_some_and(|word| *wanted == "%" || *wanted == word)
+        }) && words.next().is_none()
+    };
+    let mut paths: Vec<String> = facts
+        .sets
+        .iter()
+        .filter(|(path, set)| fits(path) && is_frames(set))
+        .map(|(path, _)| path.clone())
+        .collect();
+    paths.sort_by(|a, b| super::paths::natural(a, b));
+    let first = facts.sets.get(paths.first()?)?;
+    let mut plan = Plan::new("HDF5 events", Vec::new());
+    plan.codes = codes_of(first);
+    plan.data = paths;
+    plan.geometry = geometry(facts);
+    plan.detector = detector(facts);
+    Some(plan)
 }
 
 /// The sentence for a file whose frames are a link to a file that is missing.

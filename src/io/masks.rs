@@ -1,0 +1,424 @@
+//! Masks of bad pixels in files of their own, in and out.
+//!
+//! Programs disagree about which value is bad: non-zero in CXI, NXmx, pyFAI, silx, Fit2D and EXtra-data, zero in psana, DIALS
+//! and the good bits of CrystFEL. So the polarity is asked for or detected, and always said.
+
+use std::path::{Path, PathBuf};
+
+use super::h5::{self, Creation, Source, Writer};
+use super::layouts::MaskMeaning;
+use super::{Error, images, number};
+use crate::domain::frame::MaskPolarity as Polarity;
+use crate::domain::grid::Grid;
+use crate::fs::{Pending, write_whole};
+
+/// Reads a mask for frames of this size as bits, and says what was taken as bad.
+///
+/// `path` is HDF5 (`FILE:/h5/path` names the data set), any format of single frames, a Fit2D mask or numbers as text.
+/// Errors: not readable; another size than the frames.
+pub fn read_bad(
+    path: &Path,
+    polarity: Polarity,
+    width: usize,
+    height: usize,
+) -> Result<(Grid<u16>, String), Error> {
+    let (values, is_nexus) = read_values(path, width, height)?;
+    let zeros = values.cells().iter().filter(|value| **value == 0).count();
+    let first = values.cells().iter().copied().find(|value| *value != 0);
+    let is_binary = values
+        .cells()
+        .iter()
+        .all(|value| *value == 0 || Some(*value) == first);
+    let zero_is_bad = match polarity {
+        Polarity::Zero => true,
+        Polarity::NonZero => false,
+        Polarity::Detected => is_binary && zeros * 2 < values.len(),
+    };
+    let meaning = match (zero_is_bad, is_nexus) {
+        (true, _) => MaskMeaning::Valid,
+        (false, true) if !is_binary => MaskMeaning::Nexus,
+        (false, _) => MaskMeaning::Bits {
+            good: 0,
+            bad: u32::MAX,
+        },
+    };
+    let bits = values.map(|value| meaning.to_bad(*value));
+    let count = bits.cells().iter().filter(|bits| **bits != 0).count();
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    let (what, other) = if zero_is_bad {
+        ("0", "nonzero")
+    } else {
+        ("not 0", "zero")
+    };
+    let why = match polarity {
+        Polarity::Detected => format!("; --bad-pixels-are {other} turns it round"),
+        _ => String::new(),
+    };
+    let notice = format!(
+        "bad pixels are those where {} is {what}: {:.2} % of the frame{why}",
+        name.to_string_lossy(),
+        100.0 * count as f64 / values.len().max(1) as f64,
+    );
+    Ok((bits, notice))
+}
+
+/// The numbers of a mask of this size, and whether they are bits of NXmx.
+///
+/// Errors: as [`read_bad`].
+pub fn read_values(path: &Path, width: usize, height: usize) -> Result<(Grid<u32>, bool), Error> {
+    let (file, dataset) = parted(path);
+    let first = images::prefix(&file, 1024)?;
+    let (found, values, is_nexus) = if first.starts_with(&h5::MAGIC) {
+        let ((size, values), name) = hdf5_values(&file, dataset.as_deref(), width, height)?;
+        (size, values, name.ends_with("pixel_mask"))
+    } else if let Some((size, values)) = fit2d(&first, &file)? {
+        (size, values, false)
+    } else if images::is_image(&file)? {
+        let image = images::read(&file, 0, None)?;
+        let values = image.pixels.iter().map(|value| *value as u32).collect();
+        ((image.width, image.height), values, false)
+    } else {
+        let values = text_values(&file)?;
+        // Text says no size; so many numbers as the frame has pixels are meant.
+        ((width, values.len() / width.max(1)), values, false)
+    };
+    let grid = Grid::from_cells(width, height, values).filter(|_| found == (width, height));
+    let grid = grid.ok_or_else(|| {
+        Error::new(
+            format!(
+                "this mask has {} x {} pixels, the frames {width} x {height}; give the mask of this detector",
+                found.0, found.1
+            ),
+            &file,
+        )
+    })?;
+    Ok((grid, is_nexus))
+}
+
+/// `FILE:/h5/path` as file and data set.
+fn parted(path: &Path) -> (PathBuf, Option<String>) {
+    let text = path.to_string_lossy();
+    match text.split_once(":/") {
+        Some((file, dataset)) if !path.exists() => (file.into(), Some(format!("/{dataset}"))),
+        _ => (path.to_owned(), None),
+    }
+}
+
+/// Width, height and the cells.
+type Values = ((usize, usize), Vec<u32>);
+
+fn hdf5_values(
+    file: &Path,
+    dataset: Option<&str>,
+    width: usize,
+    height: usize,
+) -> Result<(Values, String), Error> {
+    let facts = h5::walk(file)?;
+    let fits = |path: &&String| {
+        let shape = facts.sets.get(*path).and_then(|set| set.frame_shape());
+        shape.is_some_and(|(n, h, w)| {
+            w == width && (h == height || n.checked_mul(h) == Some(height))
+        })
+    };
+    let is_named = |path: &&String| path.to_lowercase().contains("mask");
+    let chosen = match dataset {
+        Some(asked) => facts.sets.keys().find(|path| *path == asked),
+        None => {
+            let mut fitting = facts.sets.keys().filter(fits);
+            let first = fitting.clone().next();
+            fitting.find(is_named).or(first)
+        }
+    };
+    let Some((path, set)) = chosen.and_then(|path| Some((path, facts.sets.get(path)?))) else {
+        return Err(Error::new(
+            "no mask of the frames' size in this HDF5 file; name it as FILE:/h5/path",
+            file,
+        ));
+    };
+    let source = Source::from_facts(set, file, path)?;
+    // Modules one above the other are one mask; of a mask for each frame the first counts.
+    let rows = if source.height == height {
+        1
+    } else {
+        source.rows
+    };
+    let mut values = Vec::new();
+    for row in 0..rows {
+        let raw = source.read(row)?;
+        values.extend(number::decode_mask(raw.number, &raw.bytes).unwrap_or_default());
+    }
+    let size = (source.width, source.height * rows);
+    Ok(((size, values), path.clone()))
+}
+
+/// Fit2D's mask: a header of 1 KiB with the letters MASK in words of their own, then one bit a pixel, rows from the bottom up
+/// in whole words of 32 bits, the lowest bit first (FabIO, fit2dmaskimage).
+fn fit2d(first: &[u8], file: &Path) -> Result<Option<Values>, Error> {
+    let word = |at: usize| Some(u32::from_le_bytes(*first.get(at..)?.first_chunk()?));
+    let letters: Vec<u8> = [0, 4, 8, 12]
+        .iter()
+        .filter_map(|at| first.get(*at).copied())
+        .collect();
+    let (true, Some(width), Some(height)) = (letters == *b"MASK", word(16), word(20)) else {
+        return Ok(None);
+    };
+    let (width, height) = (width as usize, height as usize);
+    let truncated = || {
+        Error::new(
+            "the mask is truncated; copy it again from where it came",
+            file,
+        )
+    };
+    let bytes = std::fs::read(file).map_err(|error| Error::reading(&error, file))?;
+    let stride = width.div_ceil(32) * 4;
+    let body = bytes.get(1024..).ok_or_else(truncated)?;
+    if stride
+        .checked_mul(height)
+        .is_none_or(|size| size > body.len() || width == 0)
+    {
+        return Err(truncated());
+    }
+    let mut values = Vec::with_capacity(width * height);
+    for row in body.chunks(stride).take(height).rev() {
+        values.extend(
+            (0..width)
+                .map(|x| u32::from(row.get(x / 8).is_some_and(|byte| byte >> (x % 8) & 1 == 1))),
+        );
+    }
+    Ok(Some(((width, height), values)))
+}
+
+fn text_values(file: &Path) -> Result<Vec<u32>, Error> {
+    let text = std::fs::read_to_string(file).map_err(|_| {
+        Error::new(
+            "this is no mask that can be read (HDF5, NPY, EDF, TIFF, PNG, CBF, Fit2D .msk, text); give another file",
+            file,
+        )
+    })?;
+    text.split([' ', '\t', '\n', '\r', ','])
+        .filter(|word| !word.is_empty())
+        .map(|word| {
+            let number = word.parse::<f64>().ok().map(|value| value as u32);
+            number.ok_or_else(|| {
+                Error::new(
+                    format!(
+                        "this text is no mask, it has {:?} in it; write numbers only",
+                        word.chars().take(20).collect::<String>()
+                    ),
+                    file,
+                )
+            })
+        })
+        .collect()
+}
+
+/// How a mask is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MaskFormat {
+    /// u16 with the bits of the CXI standard, 0 = good.
+    Npy,
+    /// u16 with the bits of the CXI standard at `/mask`, 0 = good.
+    Hdf5,
+    /// u8, 1 = bad.
+    Edf,
+    /// u8, 1 = bad.
+    Tiff,
+    /// White = bad.
+    Png,
+    /// One bit a pixel, 1 = bad.
+    Fit2d,
+}
+
+impl MaskFormat {
+    /// By the ending of the file's name.
+    pub fn of(path: &Path) -> Option<Self> {
+        let ending = path.extension()?.to_str()?.to_lowercase();
+        Some(match ending.as_str() {
+            "npy" => Self::Npy,
+            "h5" | "hdf5" => Self::Hdf5,
+            "edf" => Self::Edf,
+            "tif" | "tiff" => Self::Tiff,
+            "png" => Self::Png,
+            "msk" => Self::Fit2d,
+            _ => return None,
+        })
+    }
+}
+
+/// Writes a mask; pixels with one of the bits in `meant` are bad.
+///
+/// Errors: the file exists without `force`; the folder cannot be written.
+pub fn write(
+    path: &Path,
+    format: MaskFormat,
+    mask: &Grid<u16>,
+    meant: u16,
+    force: bool,
+) -> Result<(), Error> {
+    let (width, height) = (mask.width(), mask.height());
+    let of = |value: u8| -> Vec<u8> {
+        mask.cells()
+            .iter()
+            .map(|bits| u8::from(bits & meant != 0) * value)
+            .collect()
+    };
+    let bytes = match format {
+        MaskFormat::Npy => npy_u16(width, height, mask.cells()),
+        MaskFormat::Hdf5 => return write_hdf5(path, mask, force),
+        MaskFormat::Edf => edf(width, height, &of(1)),
+        MaskFormat::Tiff => tiff(width, height, &of(1)).map_err(|error| failed(&error, path))?,
+        MaskFormat::Png => png(width, height, &of(255)).map_err(|error| failed(&error, path))?,
+        MaskFormat::Fit2d => fit2d_bytes(width, height, &of(1)),
+    };
+    Ok(write_whole(path, &bytes, force)?)
+}
+
+fn failed(error: &dyn std::fmt::Display, path: &Path) -> Error {
+    Error::new(
+        format!("the mask cannot be written so ({error}); choose another format"),
+        path,
+    )
+}
+
+fn write_hdf5(path: &Path, mask: &Grid<u16>, force: bool) -> Result<(), Error> {
+    let pending = Pending::new(path, force)?;
+    let writer = Writer::create(pending.path(), path)?;
+    let shape = vec![mask.height(), mask.width()];
+    let creation = Creation {
+        chunk: shape.clone(),
+        grows: vec![false; 2],
+        shape,
+        gzip_level: 1,
+    };
+    writer
+        .chunks::<u16>("/mask", &creation)?
+        .write(&[0, 0], mask.cells())?;
+    writer.attribute("/mask", "meaning", "bits of the CXI standard, 0 = good")?;
+    writer.close()?;
+    Ok(pending.commit()?)
+}
+
+/// A NumPy file of one u16 array; format 1.0 of numpy.lib.format.
+fn npy_u16(width: usize, height: usize, cells: &[u16]) -> Vec<u8> {
+    let mut header =
+        format!("{{'descr': '<u2', 'fortran_order': False, 'shape': ({height}, {width}), }}");
+    // The whole header, ten bytes of preamble and the line end included, is a multiple of 64.
+    while (10 + header.len() + 1) % 64 != 0 {
+        header.push(' ');
+    }
+    header.push('\n');
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend((header.len() as u16).to_le_bytes());
+    bytes.extend(header.as_bytes());
+    bytes.extend(cells.iter().flat_map(|cell| cell.to_le_bytes()));
+    bytes
+}
+
+/// An EDF file of unsigned bytes; the header is a multiple of 512 bytes.
+fn edf(width: usize, height: usize, cells: &[u8]) -> Vec<u8> {
+    let text = format!(
+        "{{\nHeaderID = EH:000001:000000:000000 ;\nImage = 1 ;\nByteOrder = LowByteFirst ;\nDataType = UnsignedByte ;\n\
+         Dim_1 = {width} ;\nDim_2 = {height} ;\nSize = {} ;\n",
+        cells.len()
+    );
+    let length = (text.len() + 2).div_ceil(512) * 512;
+    let mut bytes = format!("{text:<0$}}}\n", length - 2).into_bytes();
+    bytes.extend_from_slice(cells);
+    bytes
+}
+
+fn tiff(width: usize, height: usize, cells: &[u8]) -> Result<Vec<u8>, tiff::TiffError> {
+    let mut out = std::io::Cursor::new(Vec::new());
+    tiff::encoder::TiffEncoder::new(&mut out)?.write_image::<tiff::encoder::colortype::Gray8>(
+        width as u32,
+        height as u32,
+        cells,
+    )?;
+    Ok(out.into_inner())
+}
+
+fn png(width: usize, height: usize, cells: &[u8]) -> Result<Vec<u8>, png::EncodingError> {
+    let mut out = Vec::new();
+    let mut encoder = png::Encoder::new(&mut out, width as u32, height as u32);
+    encoder.set_color(png::ColorType::Grayscale);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder.write_header()?.write_image_data(cells)?;
+    Ok(out)
+}
+
+fn fit2d_bytes(width: usize, height: usize, cells: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0; 1024];
+    for (place, letter) in b"MASK".iter().enumerate() {
+        bytes[place * 4] = *letter;
+    }
+    bytes[16..20].copy_from_slice(&(width as u32).to_le_bytes());
+    bytes[20..24].copy_from_slice(&(height as u32).to_le_bytes());
+    let stride = width.div_ceil(32) * 4;
+    for row in cells.chunks(width.max(1)).rev() {
+        let mut packed = vec![0u8; stride];
+        for (x, _) in row.iter().enumerate().filter(|(_, cell)| **cell != 0) {
+            packed[x / 8] |= 1 << (x % 8);
+        }
+        bytes.extend(packed);
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::frame::bad;
+
+    #[test]
+    fn every_format_comes_back_and_the_polarity_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let (width, height) = (37, 11);
+        let is_bad = |x: usize, y: usize| (x * 7 + y * 3).is_multiple_of(13) || y == 2;
+        let mask = Grid::from_fn(width, height, |x, y| u16::from(is_bad(x, y)) * bad::HOT);
+        for name in ["a.npy", "a.h5", "a.edf", "a.tif", "a.png", "a.msk"] {
+            let path = folder.path().join(name);
+            let format = MaskFormat::of(&path).unwrap();
+            write(&path, format, &mask, bad::NOT_VALID, false).unwrap();
+            assert!(
+                write(&path, format, &mask, bad::NOT_VALID, false).is_err(),
+                "{name}"
+            );
+            let (read, notice) = read_bad(&path, Polarity::Detected, width, height).unwrap();
+            let found = read.map(|bits| u16::from(*bits != 0) * bad::HOT);
+            assert_eq!(found.cells(), mask.cells(), "{name}: {notice}");
+            assert!(notice.contains("not 0"), "{notice}");
+            let (turned, _) = read_bad(&path, Polarity::Zero, width, height).unwrap();
+            assert!(
+                turned
+                    .cells()
+                    .iter()
+                    .zip(mask.cells())
+                    .all(|(a, b)| (*a == 0) != (*b == 0))
+            );
+            assert!(
+                read_bad(&path, Polarity::Detected, width + 1, height).is_err(),
+                "{name}"
+            );
+        }
+        // DIALS and psana: 1 is good, and most are.
+        let text: Vec<String> = (0..height)
+            .map(|y| {
+                (0..width)
+                    .map(|x| if is_bad(x, y) { "0 " } else { "1 " })
+                    .collect()
+            })
+            .collect();
+        let path = folder.path().join("a.txt");
+        write_whole(&path, text.join("\n").as_bytes(), false).unwrap();
+        let (read, notice) = read_bad(&path, Polarity::Detected, width, height).unwrap();
+        assert!(
+            read.cells()
+                .iter()
+                .zip(mask.cells())
+                .all(|(a, b)| (*a == 0) == (*b == 0)),
+            "{notice}"
+        );
+        let named = PathBuf::from(format!("{}:/mask", folder.path().join("a.h5").display()));
+        assert!(read_bad(&named, Polarity::NonZero, width, height).is_ok());
+    }
+}

@@ -1,0 +1,641 @@
+//! From paths to a run: what each file is, and how their frames join.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use super::super::crystfel::{self, Geom, MaskLine, Rules};
+use super::super::h5::{self, Facts, Source};
+use super::super::images::raw::RawLayout;
+use super::super::layouts::{self, MaskMeaning, Plan};
+use super::super::lists::Lists;
+use super::super::masks;
+use super::super::paths::{self, Item};
+use super::super::{Error, images, poni};
+use super::modules::{ModuleFile, ModulesPart};
+use super::stack::{Mask, StackPart};
+use super::{OpenOptions, Part, Run};
+use crate::domain::frame::RunInfo;
+use crate::domain::geometry::Geometry;
+use crate::domain::grid::{Grid, PixelRect};
+
+/// What is known of a file before its frames join the run.
+struct Opened {
+    part: Part,
+    frames: usize,
+    info: RunInfo,
+    facts: Option<Facts>,
+    /// The shape of one frame in the file, slow axes first.
+    block: Vec<usize>,
+    /// What stands for `%` in the path of each frame, where the geometry names frames so.
+    events: Vec<String>,
+    module: Option<ModuleFile>,
+}
+
+/// Opens files, folders, globs and event lists as one run. No pixels are read.
+///
+/// Errors: one sentence with its cure for a path that is missing, empty, truncated, not what its name
+/// says, without frames, without permission, with an unknown filter, or of another frame size.
+pub fn open_run(paths: &[PathBuf], options: &OpenOptions) -> Result<Run, Error> {
+    let items = paths::expand(paths)?;
+    let geom = match &options.geometry {
+        Some(path) if is_poni(path) => None,
+        Some(path) => Some(crystfel::read_geom(path)?),
+        None => None,
+    };
+    let mut options = options.clone();
+    let opened = open_files(&items, &mut options, geom.as_ref())?;
+    let opened = together(&items, opened);
+    join(paths, &items, opened, &options, geom.as_ref())
+}
+
+fn is_poni(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|ending| ending.eq_ignore_ascii_case("poni"))
+}
+
+/// Opens each file once, images side by side.
+fn open_files(
+    items: &[Item],
+    options: &mut OpenOptions,
+    geom: Option<&Geom>,
+) -> Result<Vec<(PathBuf, Opened)>, Error> {
+    let mut files: Vec<PathBuf> = Vec::new();
+    let mut seen = std::collections::HashSet::new();
+    for item in items {
+        if seen.insert(&item.file) {
+            files.push(item.file.clone());
+        }
+    }
+    let path = items.first().map_or(Path::new("."), |item| &item.file);
+    let raw = RawLayout::new(&options.shape, options.dtype.as_deref())
+        .map_err(|what| Error::new(what, path))?;
+    files
+        .into_par_iter()
+        .map(|file| {
+            let opened = match raw {
+                Some(raw) => open_image(&file, Some(raw))?,
+                None => open_file(&file, options.dataset.as_deref(), geom)?,
+            };
+            Ok((file, opened))
+        })
+        .collect()
+}
+
+fn open_file(file: &Path, dataset: Option<&str>, geom: Option<&Geom>) -> Result<Opened, Error> {
+    let first = images::prefix(file, 1 << 16)?;
+    let is_hdf5 = [0usize, 512, 1024, 2048, 4096, 8192].into_iter().any(|at| {
+        first
+            .get(at..)
+            .is_some_and(|rest| rest.starts_with(&h5::MAGIC))
+    });
+    if is_hdf5 {
+        let raw = std::fs::File::open(file).and_then(|mut raw| {
+            let mut start = [0; 8];
+            std::io::Read::read_exact(&mut raw, &mut start).map(|()| start)
+        });
+        if raw.is_ok_and(|start| images::whole_file_compression(&start).is_some()) {
+            return Err(Error::new(
+                "this HDF5 file is compressed as a whole; unpack it first",
+                file,
+            ));
+        }
+        return open_hdf5(file, dataset, geom);
+    }
+    if images::is_image(file)? {
+        return open_image(file, None);
+    }
+    Err(images::unknown(&first, file))
+}
+
+/// The plan of a file: what the user asks for, then what the geometry says where the file has it, then the layout.
+fn plan_of(facts: &Facts, dataset: Option<&str>, geom: Option<&Geom>) -> Result<Plan, Error> {
+    let from_geom = geom.and_then(Geom::data).filter(|_| dataset.is_none());
+    if let Some(pattern) = from_geom.filter(|path| path.contains('%'))
+        && let Some(plan) = layouts::matching(facts, pattern)
+    {
+        return Ok(plan);
+    }
+    let plan = layouts::plan(facts, dataset);
+    match from_geom.filter(|path| facts.sets.contains_key(*path)) {
+        Some(path)
+            if !plan
+                .as_ref()
+                .is_ok_and(|plan| plan.data.iter().any(|data| data == path)) =>
+        {
+            layouts::plan(facts, Some(path))
+        }
+        _ => plan,
+    }
+}
+
+fn open_hdf5(file: &Path, dataset: Option<&str>, geom: Option<&Geom>) -> Result<Opened, Error> {
+    let facts = h5::walk(file)?;
+    let plan = plan_of(&facts, dataset, geom)?;
+    let mut part = StackPart {
+        sources: Vec::new(),
+        behind: Vec::new(),
+        rows: Vec::new(),
+        masks: Vec::new(),
+        codes: plan.codes,
+        saturation: plan.saturation,
+    };
+    let mut info = RunInfo {
+        format: plan.format.to_owned(),
+        dataset: plan.data.first().cloned(),
+        detector: plan.detector.clone(),
+        geometry: plan.geometry.clone(),
+        notices: plan.notices.clone(),
+        ..RunInfo::default()
+    };
+    for path in &plan.data {
+        let Some(set) = facts.sets.get(path) else {
+            continue;
+        };
+        let stack = if plan.slices > 1 {
+            let source = Source::from_facts(set, file, path)?.sliced(plan.slices);
+            h5::Stack::of(source, plan.every)
+        } else {
+            h5::stack(set, file, path)?
+        };
+        if part.rows.is_empty() {
+            (info.width, info.height) = (stack.width, stack.height);
+            if let Some(source) = stack.sources.first() {
+                info.dtype = source.number.name();
+                info.filters = source.filters.iter().map(|filter| filter.name()).collect();
+            }
+        } else if (info.width, info.height) != (stack.width, stack.height) {
+            return Err(Error::new(
+                format!(
+                    "the data set {path:?} has frames of {} x {} pixels, those before {} x {}; open them apart with --dataset",
+                    stack.width, stack.height, info.width, info.height
+                ),
+                file,
+            ));
+        }
+        let before = part.sources.len();
+        part.behind.extend(stack.files);
+        part.sources.extend(stack.sources);
+        part.rows.extend(
+            stack
+                .rows
+                .into_iter()
+                .map(|row| row.map(|(source, row)| (source + before, row))),
+        );
+        info.notices.extend(stack.notices);
+    }
+    let frames = part.rows.len();
+    if frames == 0 {
+        return Err(Error::new(
+            "the data set of frames is empty; the run may not have been written yet",
+            file,
+        ));
+    }
+    let block = part
+        .sources
+        .first()
+        .map_or_else(Vec::new, |source| source.block().to_vec());
+    let mut add = |path: &str, meaning: MaskMeaning, only: Vec<PixelRect>| {
+        let Some(set) = facts.sets.get(path) else {
+            return;
+        };
+        match Source::from_facts(set, file, path).map(|source| source.sliced(plan.slices)) {
+            Ok(source) if (source.width, source.height) != (info.width, info.height) => {
+                info.notices.push(format!(
+                    "the mask {path} has frames of another size and is left out"
+                ));
+            }
+            Ok(source) if source.rows == 1 || source.rows == frames => {
+                part.masks.push(Mask::new(source, meaning, only));
+            }
+            Ok(_) => info.notices.push(format!(
+                "the mask {path} has another number of frames and is left out"
+            )),
+            Err(error) => info
+                .notices
+                .push(format!("the mask {path} is left out: {error}")),
+        }
+    };
+    // What the geometry says about masks in this file counts more than what the layout makes of them.
+    let lines = geom.map(|geom| geom.masks(&block)).unwrap_or_default();
+    let is_here = |(line, _): &&(MaskLine, Vec<PixelRect>)| {
+        line.file.is_none() && facts.sets.contains_key(&line.data)
+    };
+    for (line, only) in lines.iter().filter(is_here) {
+        let meaning = MaskMeaning::Bits {
+            good: line.good_bits,
+            bad: line.bad_bits,
+        };
+        add(&line.data, meaning, only.clone());
+    }
+    if let Some((path, meaning)) = &plan.mask
+        && !lines.iter().any(|line| is_here(&line))
+    {
+        add(path, *meaning, Vec::new());
+    }
+    for (line, _) in &lines {
+        if line.file.is_none() && !facts.sets.contains_key(&line.data) {
+            info.notices.push(format!(
+                "the geometry's mask {} is not in the run; its bad pixels are not known",
+                line.data
+            ));
+        }
+    }
+    let module = plan
+        .module
+        .as_ref()
+        .map(|module| module_of(module, file, frames))
+        .transpose()?;
+    let events = if plan.format == "HDF5 events" {
+        plan.data.clone()
+    } else {
+        Vec::new()
+    };
+    Ok(Opened {
+        part: Part::Stack(Box::new(part)),
+        frames,
+        info,
+        facts: Some(facts),
+        block,
+        events,
+        module,
+    })
+}
+
+/// The numbers of the frames of a module's file.
+fn module_of(module: &layouts::Module, file: &Path, frames: usize) -> Result<ModuleFile, Error> {
+    let (_, trains) = h5::read_all(file, &module.trains)?;
+    let pulses = match &module.pulses {
+        Some(path) => h5::read_all(file, path)?.1,
+        None => Vec::new(),
+    };
+    // Trains may stand once for all their cells.
+    let cells = frames.checked_div(trains.len()).unwrap_or(1).max(1);
+    let id = |frame: usize| {
+        let train = trains.get(frame / cells).copied().unwrap_or_default();
+        let pulse = match pulses.get(frame) {
+            Some(pulse) => *pulse,
+            None => (frame % cells) as f64,
+        };
+        (train as u64, pulse as u64)
+    };
+    Ok(ModuleFile {
+        detector: module.detector.clone(),
+        index: module.index,
+        ids: (0..frames).map(id).collect(),
+    })
+}
+
+/// Joins the files of the modules of one detector, if that is what was opened.
+fn together(items: &[Item], mut opened: Vec<(PathBuf, Opened)>) -> Vec<(PathBuf, Opened)> {
+    let first = opened.first().and_then(|(_, first)| first.module.clone());
+    let Some(first) = first else { return opened };
+    let is_one_detector = opened.iter().all(|(_, file)| {
+        let module = file.module.as_ref();
+        module.is_some_and(|module| module.detector == first.detector)
+            && matches!(file.part, Part::Stack(_))
+    });
+    let is_several = opened.iter().any(|(_, file)| {
+        file.module
+            .as_ref()
+            .is_some_and(|module| module.index != first.index)
+    });
+    let one_size = opened.iter().all(|(_, file)| {
+        let size = opened
+            .first()
+            .map(|(_, first)| (first.info.width, first.info.height));
+        Some((file.info.width, file.info.height)) == size
+    });
+    let is_whole = items.iter().all(|item| item.row.is_none());
+    if !(is_one_detector && is_several && is_whole && one_size) {
+        return opened;
+    }
+    let mut files = Vec::new();
+    let mut whole: Option<(PathBuf, RunInfo, Option<Facts>, Vec<usize>)> = None;
+    let mut notices: Vec<String> = Vec::new();
+    for (path, file) in opened.drain(..) {
+        for notice in &file.info.notices {
+            if !notices.contains(notice) {
+                notices.push(notice.clone());
+            }
+        }
+        if let (Part::Stack(stack), Some(module)) = (file.part, file.module) {
+            files.push((*stack, module));
+        }
+        whole.get_or_insert((path, file.info, file.facts, file.block));
+    }
+    let Some((path, mut info, facts, mut block)) = whole else {
+        return opened;
+    };
+    let (part, _, said) = ModulesPart::new(files, info.width * info.height);
+    info.format = "EuXFEL modules".to_owned();
+    info.height *= part.modules();
+    block.insert(0, part.modules());
+    info.notices = notices;
+    info.notices.extend(said);
+    let frames = part.frames();
+    vec![(
+        path,
+        Opened {
+            part: Part::Modules(Box::new(part)),
+            frames,
+            info,
+            facts,
+            block,
+            events: Vec::new(),
+            module: None,
+        },
+    )]
+}
+
+fn open_image(file: &Path, raw: Option<RawLayout>) -> Result<Opened, Error> {
+    let head = images::head(file, raw.as_ref())?;
+    let compressed = images::whole_file_compression(&raw_start(file));
+    let info = RunInfo {
+        width: head.width,
+        height: head.height,
+        dtype: head.number.name(),
+        format: head.format.to_owned(),
+        filters: head
+            .compression
+            .into_iter()
+            .chain(compressed)
+            .map(str::to_owned)
+            .collect(),
+        detector: head.detector,
+        geometry: head.geometry,
+        notices: head.notices,
+        ..RunInfo::default()
+    };
+    Ok(Opened {
+        part: Part::Image {
+            file: std::path::absolute(file).unwrap_or_else(|_| file.to_owned()),
+            frames: head.frames,
+            raw,
+        },
+        frames: head.frames,
+        block: vec![info.height, info.width],
+        info,
+        facts: None,
+        events: Vec::new(),
+        module: None,
+    })
+}
+
+fn raw_start(file: &Path) -> Vec<u8> {
+    use std::io::Read;
+    let mut start = Vec::new();
+    if let Ok(file) = std::fs::File::open(file) {
+        let _ = file.take(8).read_to_end(&mut start);
+    }
+    start
+}
+
+/// Makes one run of the opened files.
+fn join(
+    paths: &[PathBuf],
+    items: &[Item],
+    opened: Vec<(PathBuf, Opened)>,
+    options: &OpenOptions,
+    geom: Option<&Geom>,
+) -> Result<Run, Error> {
+    let mut info = RunInfo::default();
+    let mut parts = Vec::new();
+    let mut files = Vec::new();
+    let mut facts = None;
+    let mut block = Vec::new();
+    let mut events: HashMap<PathBuf, Vec<String>> = HashMap::new();
+    let mut numbers: HashMap<PathBuf, (usize, usize)> = HashMap::new();
+    for (index, (file, opened)) in opened.into_iter().enumerate() {
+        if index == 0 {
+            info = opened.info;
+            facts = opened.facts;
+            block = opened.block;
+        } else {
+            if (opened.info.width, opened.info.height) != (info.width, info.height) {
+                return Err(Error::new(
+                    format!(
+                        "the frames here are {} x {} pixels, those of the first file {} x {}; open them apart",
+                        opened.info.width, opened.info.height, info.width, info.height
+                    ),
+                    file,
+                ));
+            }
+            for notice in opened.info.notices {
+                if !info.notices.contains(&notice) {
+                    info.notices.push(notice);
+                }
+            }
+        }
+        files.push(file.clone());
+        events.insert(file.clone(), opened.events);
+        numbers.insert(file, (index, opened.frames));
+        parts.push(opened.part);
+    }
+    let mut frames = Vec::new();
+    for item in items {
+        let Some((part, count)) = numbers.get(&item.file).copied() else {
+            continue;
+        };
+        let named = item.event.as_ref().zip(events.get(&item.file));
+        if let Some((event, events)) = named.filter(|(_, events)| !events.is_empty()) {
+            // CrystFEL names the frame by what stands for `%` in the paths.
+            let is_meant = |path: &String| path.split('/').any(|word| word == event);
+            let Some(row) = events.iter().position(is_meant) else {
+                return Err(Error::new(
+                    format!(
+                        "the event list asks for {event}, which is not there; correct the list"
+                    ),
+                    &item.file,
+                ));
+            };
+            frames.push((part, row));
+            continue;
+        }
+        match item.row {
+            None => frames.extend((0..count).map(|row| (part, row))),
+            Some(row) if row < count => frames.push((part, row)),
+            Some(row) => {
+                return Err(Error::new(
+                    format!(
+                        "the event list asks for frame {row}, but there are only {count}; correct the list"
+                    ),
+                    &item.file,
+                ));
+            }
+        }
+    }
+    info.frames = frames.len();
+    info.name = match paths {
+        [only] => only.file_name().map_or_else(
+            || only.display().to_string(),
+            |name| name.to_string_lossy().into_owned(),
+        ),
+        _ => {
+            let first = items.first().and_then(|item| item.file.file_name());
+            let first = first
+                .map(|name| name.to_string_lossy().into_owned())
+                .unwrap_or_default();
+            format!("{first} and {} more", paths.len().saturating_sub(1))
+        }
+    };
+    info.source = paths
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect::<Vec<_>>()
+        .join(" ");
+    let mut inputs: Vec<PathBuf> = paths.to_vec();
+    inputs.extend(options.geometry.clone());
+    for part in &parts {
+        match part {
+            Part::Image { file, .. } => inputs.push(file.clone()),
+            Part::Stack(stack) => inputs.extend(stack.files().cloned()),
+            Part::Modules(modules) => {
+                inputs.extend(modules.files.iter().flat_map(StackPart::files).cloned());
+            }
+        }
+    }
+    inputs.extend(items.iter().map(|item| item.file.clone()));
+    inputs.sort_unstable();
+    inputs.dedup();
+    let lists = match (&options.peaks, parts.as_slice()) {
+        (Some(path), _) => Some(Lists::open(path)?),
+        (None, [Part::Stack(_)]) => facts.as_ref().and_then(Lists::own),
+        _ => None,
+    };
+    inputs.extend(options.peaks.clone());
+    let mut run = Run {
+        lists,
+        opened: files,
+        info,
+        inputs,
+        parts,
+        frames,
+        geom: geom.cloned(),
+        rules: Rules::default(),
+        masked: None,
+    };
+    run.place(options, facts.as_ref(), &block)?;
+    run.add_masks(options, &block)?;
+    Ok(run)
+}
+
+impl Run {
+    /// Takes geometry files and the user's numbers over what the files say.
+    fn place(
+        &mut self,
+        options: &OpenOptions,
+        facts: Option<&Facts>,
+        block: &[usize],
+    ) -> Result<(), Error> {
+        let (width, height) = (self.info.width, self.info.height);
+        let given = match (&options.geometry, &self.geom) {
+            (_, Some(geom)) => {
+                let lookup = |path: &str| facts?.value(path)?.number();
+                let (geometry, notices) = geom.geometry(lookup, block);
+                self.info.notices.extend(notices);
+                let outside = geometry
+                    .panels
+                    .iter()
+                    .any(|panel| panel.rect.x1 > width || panel.rect.y1 > height);
+                if outside {
+                    self.info.notices.push(format!(
+                        "panels of the geometry reach beyond the frame of {width} x {height} pixels; is it for another detector?"
+                    ));
+                }
+                self.rules = geom.rules(width, height, block, &geometry);
+                Some(geometry)
+            }
+            (Some(path), None) => Some(poni::read_poni(path)?.geometry(width, height)),
+            (None, None) => None,
+        };
+        let geometry = &mut self.info.geometry;
+        if let Some(mut given) = given {
+            given.fill_from(geometry);
+            *geometry = given;
+        }
+        override_geometry(geometry, options, &mut self.info.notices);
+        Ok(())
+    }
+
+    /// Takes masks in files of their own: those that the geometry names and those that the user gives.
+    fn add_masks(&mut self, options: &OpenOptions, block: &[usize]) -> Result<(), Error> {
+        let (width, height) = (self.info.width, self.info.height);
+        let mut masked: Option<Grid<u16>> = None;
+        let mut add = |bits: Grid<u16>, only: &[PixelRect]| {
+            let all = masked.get_or_insert_with(|| Grid::filled(width, height, 0));
+            let whole = [PixelRect::new(0, 0, width, height)];
+            for rect in if only.is_empty() { &whole } else { only } {
+                let rect = rect.intersect(&bits.rect());
+                for y in rect.y0..rect.y1 {
+                    for x in rect.x0..rect.x1 {
+                        if let (Some(all), Some(bits)) = (all.get_mut(x, y), bits.get(x, y)) {
+                            *all |= bits;
+                        }
+                    }
+                }
+            }
+        };
+        let folder = options.geometry.as_deref().and_then(Path::parent);
+        let lines = self.geom.as_ref().map(|geom| geom.masks(block));
+        for (line, only) in lines.unwrap_or_default() {
+            let Some(name) = &line.file else { continue };
+            // CrystFEL looks from here; who copies a geometry copies its mask beside it.
+            let beside = folder
+                .map(|folder| folder.join(name))
+                .filter(|path| path.exists());
+            let file = beside.unwrap_or_else(|| PathBuf::from(name));
+            let named = PathBuf::from(format!("{}:{}", file.display(), line.data));
+            match masks::read_values(&named, width, height) {
+                Ok((values, _)) => {
+                    let meaning = MaskMeaning::Bits {
+                        good: line.good_bits,
+                        bad: line.bad_bits,
+                    };
+                    add(values.map(|value| meaning.to_bad(*value)), &only);
+                    self.inputs.push(file);
+                }
+                Err(error) => self.info.notices.push(format!(
+                    "the geometry's mask is left out, its bad pixels are not known: {error}"
+                )),
+            }
+        }
+        for path in &options.bad_pixels {
+            let (bits, notice) = masks::read_bad(path, options.bad_pixels_are, width, height)?;
+            add(bits, &[]);
+            self.info.notices.push(notice);
+            self.inputs.push(path.clone());
+        }
+        self.masked = masked;
+        Ok(())
+    }
+}
+
+/// What the user says by hand wins.
+fn override_geometry(geometry: &mut Geometry, options: &OpenOptions, notices: &mut Vec<String>) {
+    if let Some(wavelength) = options.wavelength_angstrom {
+        geometry.wavelength_angstrom = Some(wavelength);
+    }
+    if let Some(distance) = options.detector_distance_m {
+        let shift = distance - geometry.detector_distance_m.unwrap_or(distance);
+        for panel in &mut geometry.panels {
+            panel.corner_m[2] += shift;
+        }
+        geometry.detector_distance_m = Some(distance);
+    }
+    let by_hand = options.pixel_size_m.is_some() || options.beam_center_px.is_some();
+    if by_hand && !geometry.panels.is_empty() {
+        notices.push(
+            "pixel size and beam centre given by hand replace the panels of the geometry"
+                .to_owned(),
+        );
+        geometry.panels.clear();
+    }
+    if let Some(size) = options.pixel_size_m {
+        geometry.pixel_size_m = Some([size; 2]);
+    }
+    if let Some([x, y]) = options.beam_center_px {
+        geometry.beam_center_px = Some([x + 0.5, y + 0.5]);
+    }
+}
