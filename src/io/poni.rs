@@ -19,6 +19,8 @@ pub struct Poni {
     pub rot: [f64; 3],
     /// Size along the slow and the fast axis.
     pub pixel_m: [f64; 2],
+    /// Which axes run backwards: the slow one, the fast one (orientations 1 to 4 of version 2.1; 3 = none).
+    pub reversed: [bool; 2],
     pub wavelength_m: Option<f64>,
 }
 
@@ -80,6 +82,13 @@ pub fn parse_poni(text: &str) -> Result<Poni, &'static str> {
                             poni.pixel_m[place] = size;
                         }
                     }
+                    let orientation = config.get("orientation");
+                    poni.reversed = match orientation.and_then(serde_json::Value::as_u64) {
+                        Some(1) => [true, true],
+                        Some(2) => [true, false],
+                        Some(4) => [false, true],
+                        _ => [false, false],
+                    };
                 }
             }
             _ => {}
@@ -117,7 +126,20 @@ impl Poni {
 
     /// One panel that covers the frame.
     pub fn geometry(&self, width: usize, height: usize) -> Geometry {
-        let corner = self.lab(0.0, 0.0);
+        let cells = [height as f64, width as f64];
+        // Where the outer corner of the cell (slow, fast) is on the detector, whose axes may run backwards.
+        let at = |steps: [f64; 2]| {
+            let [slow, fast] = std::array::from_fn(|axis| {
+                let along = if self.reversed[axis] {
+                    cells[axis] - steps[axis]
+                } else {
+                    steps[axis]
+                };
+                along * self.pixel_m[axis]
+            });
+            self.lab(slow, fast)
+        };
+        let corner = at([0.0, 0.0]);
         let step = |to: [f64; 3]| std::array::from_fn(|axis| to[axis] - corner[axis]);
         let mut geometry = Geometry {
             wavelength_angstrom: self
@@ -128,8 +150,8 @@ impl Poni {
                 name: "p0".to_owned(),
                 rect: PixelRect::new(0, 0, width, height),
                 corner_m: corner,
-                fast_m: step(self.lab(0.0, self.pixel_m[1])),
-                slow_m: step(self.lab(self.pixel_m[0], 0.0)),
+                fast_m: step(at([0.0, 1.0])),
+                slow_m: step(at([1.0, 0.0])),
             }],
             ..Geometry::default()
         };
@@ -138,7 +160,7 @@ impl Poni {
     }
 }
 
-/// The text of a .poni file (version 2) for a flat, untilted or one-panel geometry; `None` where the
+/// The text of a .poni file (version 2.1) for a flat, untilted or one-panel geometry; `None` where the
 /// geometry has several panels or does not know enough.
 pub fn write_poni(geometry: &Geometry) -> Option<String> {
     let (distance, size, center, rot) = match geometry.panels.as_slice() {
@@ -158,10 +180,24 @@ pub fn write_poni(geometry: &Geometry) -> Option<String> {
         rot,
         size,
         geometry.wavelength_angstrom,
+        3,
     ))
 }
 
 fn one_panel(panel: &Panel, wavelength: Option<f64>) -> Option<String> {
+    upright_panel(panel, wavelength, 3).or_else(|| {
+        // Mirrored against pyFAI's axes: the same panel with its slow axis backwards.
+        let rows = panel.rect.height() as f64;
+        let turned = Panel {
+            corner_m: panel.lab_m(0.0, rows),
+            slow_m: panel.slow_m.map(|n| -n),
+            ..panel.clone()
+        };
+        upright_panel(&turned, wavelength, 2)
+    })
+}
+
+fn upright_panel(panel: &Panel, wavelength: Option<f64>, orientation: u8) -> Option<String> {
     let length = |v: [f64; 3]| v.iter().map(|n| n * n).sum::<f64>().sqrt();
     let unit = |v: [f64; 3]| v.map(|n| n / length(v));
     let (fast, slow) = (unit(panel.fast_m), unit(panel.slow_m));
@@ -176,7 +212,7 @@ fn one_panel(panel: &Panel, wavelength: Option<f64>) -> Option<String> {
     let dot = |a: [f64; 3], b: [f64; 3]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
     let distance = dot(corner, e3);
     if distance <= 0.0 {
-        return None; // mirrored against pyFAI's axes
+        return None;
     }
     // From t3: e1 has sin(rot2), e2 has -cos(rot2) sin(rot1).
     let rot2 = e1[2].asin();
@@ -193,6 +229,7 @@ fn one_panel(panel: &Panel, wavelength: Option<f64>) -> Option<String> {
         [rot1, rot2, rot3],
         size,
         wavelength,
+        orientation,
     ))
 }
 
@@ -203,12 +240,13 @@ fn text(
     rot: [f64; 3],
     size: [f64; 2],
     wavelength: Option<f64>,
+    orientation: u8,
 ) -> String {
     let [rot1, rot2, rot3] = rot;
     let [pixel2, pixel1] = size;
     let mut out = format!(
-        "# Written by PeakNet Studio. C order: 1 is the slow axis, 2 the fast axis.\nponi_version: 2\nDetector: Detector\n\
-         Detector_config: {{\"pixel1\": {pixel1:e}, \"pixel2\": {pixel2:e}, \"max_shape\": null}}\n\
+        "# Written by PeakNet Studio. C order: 1 is the slow axis, 2 the fast axis.\nponi_version: 2.1\nDetector: Detector\n\
+         Detector_config: {{\"pixel1\": {pixel1:e}, \"pixel2\": {pixel2:e}, \"max_shape\": null, \"orientation\": {orientation}}}\n\
          Distance: {distance}\nPoni1: {poni1}\nPoni2: {poni2}\nRot1: {rot1}\nRot2: {rot2}\nRot3: {rot3}\n"
     );
     if let Some(wavelength) = wavelength {
@@ -244,5 +282,54 @@ mod tests {
         let two = parse_poni("poni_version: 2.1\nDetector: Eiger4M\nDetector_config: {\"orientation\": 3}\nDistance: 0.1\n").unwrap();
         assert_eq!(two.pixel_m, [75e-6; 2]);
         assert!(parse_poni("Distance: 1\n").unwrap_err().contains("pixel"));
+    }
+
+    /// The reference is pyFAI's own; tests/fixtures/io/pyfai.py made it.
+    #[test]
+    fn positions_and_angles_are_pyfais() {
+        let cases: Vec<serde_json::Value> =
+            serde_json::from_str(include_str!("../../tests/fixtures/io/pyfai.json")).unwrap();
+        let numbers = |value: &serde_json::Value| -> Vec<f64> {
+            let list = value.as_array().unwrap();
+            list.iter().map(|number| number.as_f64().unwrap()).collect()
+        };
+        assert_eq!(cases.len(), 6);
+        for case in &cases {
+            let size = |key: &str| case[key].as_u64().unwrap() as usize;
+            let read = parse_poni(case["text"].as_str().unwrap()).unwrap();
+            let placed = read.geometry(size("width"), size("height"));
+            // What is written for it places the pixels in the same way.
+            let mut again = parse_poni(&write_poni(&placed).unwrap()).unwrap();
+            again.wavelength_m = read.wavelength_m;
+            for geometry in [&placed, &again.geometry(size("width"), size("height"))] {
+                let points = numbers(&case["x"]).into_iter().zip(numbers(&case["y"]));
+                for (n, (x, y)) in points.enumerate() {
+                    // pyFAI gives the first pixel's centre the place 0.
+                    let (x, y) = (x + 0.5, y + 0.5);
+                    let [lx, ly, lz] = geometry.lab_from_pixel(x, y).unwrap();
+                    let found = [-ly, -lx, lz];
+                    let wanted = numbers(&case["pos"][n]);
+                    let pixel = geometry.pixel_size_m.unwrap()[0];
+                    for (found, wanted) in found.iter().zip(&wanted) {
+                        assert!(
+                            (found - wanted).abs() < 1e-4 * pixel,
+                            "{} {n}: {found} {wanted}",
+                            case["name"]
+                        );
+                    }
+                    let close = |found: f64, wanted: f64| (found / wanted - 1.0).abs() < 1e-7;
+                    assert!(close(
+                        geometry.two_theta(x, y).unwrap(),
+                        numbers(&case["two_theta"])[n]
+                    ));
+                    let q = geometry.q_inverse_angstrom(x, y).unwrap();
+                    assert!(
+                        close(q, numbers(&case["q_inverse_angstrom"])[n]),
+                        "{}",
+                        case["name"]
+                    );
+                }
+            }
+        }
     }
 }
