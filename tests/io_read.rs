@@ -725,3 +725,31 @@ fn masks_of_their_own_are_taken_and_said() {
     let bad_ones = frame.bad.cells().iter().filter(|bits| **bits != 0).count();
     assert!(bad_ones == 1 && !frame.is_valid(5, 6));
 }
+
+/// The reference is the nxmx package's; tests/fixtures/io/make_nxmx.py made both files.
+#[test]
+fn modules_of_nexus_lie_where_their_transformations_put_them() {
+    let run = open("nxmx_modules.h5");
+    let text = std::fs::read_to_string(fixture("nxmx_modules.json")).unwrap();
+    let wanted: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
+    let panels = &run.info.geometry.panels;
+    assert_eq!((panels.len(), wanted.len()), (2, 2));
+    let rows: Vec<_> = panels
+        .iter()
+        .map(|panel| (panel.rect.y0, panel.rect.y1, panel.rect.x1))
+        .collect();
+    assert_eq!(rows, [(0, 18, 29), (18, 37, 29)]);
+    for (panel, wanted) in panels.iter().zip(&wanted) {
+        for (found, key) in [
+            (panel.corner_m, "corner_m"),
+            (panel.fast_m, "fast_m"),
+            (panel.slow_m, "slow_m"),
+        ] {
+            for (axis, found) in found.iter().enumerate() {
+                let wanted = wanted[key][axis].as_f64().unwrap();
+                assert!((found - wanted).abs() < 1e-12, "{key}: {found} {wanted}");
+            }
+        }
+    }
+    check(&run.read_frame(1).unwrap(), 1, (29, 37), "modules");
+}

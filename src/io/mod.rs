@@ -1,5 +1,6 @@
 //! Files to domain and back. Sources are opened read-only, always; what is written appears whole.
 
+mod axes;
 pub mod cache;
 pub mod crystfel;
 pub mod cxi_out;

@@ -284,7 +284,7 @@ mod tests {
         assert!(parse_poni("Distance: 1\n").unwrap_err().contains("pixel"));
     }
 
-    /// The reference is pyFAI's own; tests/fixtures/io/pyfai.py made it.
+    /// The reference is pyFAI's own; tests/fixtures/io/make_pyfai.py made it.
     #[test]
     fn positions_and_angles_are_pyfais() {
         let cases: Vec<serde_json::Value> =

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 
+use super::super::axes::{Axis, Motion};
 use crate::domain::geometry::Panel;
 use crate::domain::grid::PixelRect;
 
@@ -150,18 +151,20 @@ impl Chain<'_> {
             let offset = three(axis, "offset").unwrap_or([0.0; 3]);
             let setting = |key: &str| finite(self.settings.get(here)?.get(key)?);
             let own = self.moved.iter().find(|(id, _)| *id == here);
-            match axis.get("type") {
-                Some(&"rotation") => {
-                    p = turned(p, vector, setting("angle").unwrap_or(0.0).to_radians());
-                }
+            let motion = match axis.get("type") {
+                Some(&"rotation") => Motion::Rotation(setting("angle").unwrap_or(0.0).to_radians()),
                 Some(&"translation") => {
-                    let by =
-                        setting("displacement").unwrap_or(0.0) + own.map_or(0.0, |(_, mm)| *mm);
-                    p = [0, 1, 2].map(|i| p[i] + by * vector[i]);
+                    let own = own.map_or(0.0, |(_, mm)| *mm);
+                    Motion::Translation(setting("displacement").unwrap_or(0.0) + own)
                 }
-                _ => {}
-            }
-            p = [0, 1, 2].map(|i| p[i] + offset[i]);
+                _ => Motion::None,
+            };
+            let axis_here = Axis {
+                motion,
+                vector,
+                offset,
+            };
+            p = axis_here.carry(p);
             here = axis.get("depends_on").copied().unwrap_or(".");
         }
         None
@@ -183,22 +186,6 @@ fn three(row: &HashMap<&str, &str>, name: &str) -> Option<[f64; 3]> {
 
 fn finite(text: &str) -> Option<f64> {
     text.parse().ok().filter(|value: &f64| value.is_finite())
-}
-
-/// Rodrigues' rotation about an axis that need not have length 1.
-fn turned(p: [f64; 3], axis: [f64; 3], angle: f64) -> [f64; 3] {
-    let length = axis.iter().map(|v| v * v).sum::<f64>().sqrt();
-    if length == 0.0 || angle == 0.0 {
-        return p;
-    }
-    let [x, y, z] = axis.map(|v| v / length);
-    let (sin, cos) = angle.sin_cos();
-    let dot = (x * p[0] + y * p[1] + z * p[2]) * (1.0 - cos);
-    [
-        p[0] * cos + (y * p[2] - z * p[1]) * sin + x * dot,
-        p[1] * cos + (z * p[0] - x * p[2]) * sin + y * dot,
-        p[2] * cos + (x * p[1] - y * p[0]) * sin + z * dot,
-    ]
 }
 
 /// The rows of the loop whose items are all of one category; none where there is no such loop.

@@ -2,6 +2,7 @@
 
 mod cxi;
 mod euxfel;
+mod modules;
 mod nexus;
 mod stack;
 

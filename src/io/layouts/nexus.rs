@@ -2,7 +2,7 @@
 
 use super::super::h5::Facts;
 use super::super::number::{Codes, Kind};
-use super::{MaskMeaning, Plan, detector, geometry, is_frames, saturation};
+use super::{MaskMeaning, Plan, detector, geometry, is_frames, modules, saturation};
 
 /// A plan when the file has a NeXus entry with frames in its data group.
 pub fn plan(facts: &Facts) -> Option<Plan> {
@@ -51,6 +51,25 @@ pub fn plan(facts: &Facts) -> Option<Plan> {
         .map(|(path, _)| (path.clone(), MaskMeaning::Nexus));
     plan.saturation = saturation(facts);
     plan.geometry = geometry(facts);
+    let block = match first.shape.as_slice() {
+        [_, block @ ..] if block.len() > 1 => block,
+        flat => flat,
+    };
+    let panels = modules::panels(facts, block);
+    if !panels.is_empty() {
+        let stated = plan.geometry.beam_center_px;
+        plan.geometry.panels = panels;
+        plan.geometry.summarise();
+        if let (Some([x, y]), Some([sx, sy])) = (plan.geometry.beam_center_px, stated)
+            && (x - sx).hypot(y - sy) > 1.0
+        {
+            plan.notices.push(format!(
+                "the file's transformations put the beam at {:.1}, {:.1} px, its beam_center fields at {:.1}, {:.1}; the \
+                 transformations are used",
+                x - 0.5, y - 0.5, sx - 0.5, sy - 0.5
+            ));
+        }
+    }
     plan.detector = detector(facts);
     Some(plan)
 }
