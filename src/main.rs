@@ -108,6 +108,7 @@ fn view(arguments: &ViewArguments) -> Outcome {
             ToneName::Asinh => Curve::Asinh,
         }),
         calibrant: arguments.calibrant,
+        guides: arguments.resolution,
         is_dark: arguments.theme.map(|theme| theme == Theme::Dark),
         ..Start::default()
     };

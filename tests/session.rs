@@ -26,6 +26,7 @@ fn frame(number: usize) -> LoadedFrame {
     LoadedFrame {
         statistics: frame.statistics(),
         frame: Arc::new(frame),
+        problems: Vec::new(),
         listed: None,
         read_ms: 1.0,
     }

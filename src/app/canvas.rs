@@ -226,6 +226,9 @@ impl Canvas {
             painter.add(shape);
         }
         if !layers.hidden {
+            if layers.guides {
+                self.draw_guides(&painter, session);
+            }
             if layers.rings {
                 self.draw_rings(&painter, session);
             }
@@ -238,6 +241,14 @@ impl Canvas {
         }
         if self.zoom * scale > VALUE_ZOOM {
             self.draw_values(&painter, session);
+        }
+        if is_current {
+            // What is wrong with the frame stands on it: it must not be taken for data.
+            let mut at = self.rect.left_top() + vec2(12.0, 16.0);
+            for problem in &shown.loaded.problems {
+                self.tag(&painter, at, problem);
+                at.y += theme::ROW;
+            }
         }
         self.draw_gesture(&painter, session);
         self.draw_brush(ui, &response, &painter, session);

@@ -205,6 +205,14 @@ fn layers(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
     }
     layer(ui, "bad pixels", &[theme::BAD], &mut layers.bad, None, "");
     layer(ui, "rings", &[theme::RING], &mut layers.rings, None, "");
+    layer(
+        ui,
+        "resolution",
+        &[theme::GUIDE],
+        &mut layers.guides,
+        None,
+        "",
+    );
     if layers != session.layers {
         commands.push(Command::SetLayers(layers));
     }

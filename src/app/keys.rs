@@ -36,6 +36,7 @@ pub enum Action {
     Protect,
     Fit,
     Assembled,
+    Guides,
     OneToOne,
     ZoomIn,
     ZoomOut,
@@ -274,6 +275,12 @@ pub const TABLE: &[Entry] = &[
         Menu::Geometry,
         "Panels in space, or the raw slab",
         &[(NONE, Key::M)],
+    ),
+    entry(
+        Action::Guides,
+        Menu::Geometry,
+        "Resolution rings, beam centre, panel names",
+        &[(NONE, Key::I)],
     ),
     entry(
         Action::OneToOne,

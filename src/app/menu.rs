@@ -121,6 +121,7 @@ fn is_on(session: &Session, action: Action) -> bool {
         Action::Fill => session.layers.filled,
         Action::Predict => session.predict,
         Action::Assembled => session.is_assembled,
+        Action::Guides => session.layers.guides,
         Action::PredictAll => session.predict_all,
         _ => false,
     }
@@ -316,6 +317,11 @@ impl Window {
             Action::AutoTone => Command::AutoTone,
             Action::Assembled => Command::SetAssembled(!session.is_assembled),
             Action::LockTone => Command::SetToneLocked(!session.tone_locked),
+            Action::Guides => {
+                let mut layers = session.layers.clone();
+                layers.guides = !layers.guides;
+                Command::SetLayers(layers)
+            }
             Action::Fill => {
                 let mut layers = session.layers.clone();
                 layers.filled = !layers.filled;

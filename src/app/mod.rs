@@ -349,6 +349,8 @@ pub struct Start {
     /// `linear`, `log`, `sqrt`, `asinh`.
     pub curve: Option<crate::domain::tone::Curve>,
     pub calibrant: Option<crate::domain::calibrant::Calibrant>,
+    /// Rings of round resolutions, the beam centre and the names of panels.
+    pub guides: bool,
     /// Light or dark; `None` = what the desktop prefers.
     pub is_dark: Option<bool>,
 }
@@ -369,6 +371,13 @@ impl Start {
         }
         if self.calibrant.is_some() {
             session.apply(Command::SetCalibrant(self.calibrant));
+        }
+        if self.guides {
+            let layers = crate::session::command::Layers {
+                guides: true,
+                ..session.layers.clone()
+            };
+            session.apply(Command::SetLayers(layers));
         }
         if let Some(request) = &self.request {
             session.apply(Command::Open(Box::new(request.clone())));

@@ -108,7 +108,7 @@ impl Canvas {
         };
         if !calibration.on_panels.is_empty() {
             for (ring, segments) in calibration.rings.iter().zip(&calibration.on_panels) {
-                let at = self.draw_segments(painter, segments);
+                let at = self.draw_segments(painter, segments, theme::RING);
                 if let Some(at) = at {
                     name(at, ring);
                 }
@@ -128,8 +128,52 @@ impl Canvas {
         }
     }
 
+    /// Rings of round resolutions with their d, the beam centre and the names of panels.
+    pub fn draw_guides(&self, painter: &egui::Painter, session: &Session) {
+        let Some(open) = &session.run else { return };
+        for (d, segments) in session.guides.iter().flat_map(|rings| rings.iter()) {
+            if let Some(at) = self.draw_segments(painter, segments, theme::GUIDE) {
+                self.tag(painter, at, &format!("{d} Å"));
+            }
+        }
+        let beam = match session.plane() {
+            Some(assembly) => Some(assembly.beam),
+            None => open.info.geometry.beam_center_px,
+        };
+        if let Some([x, y]) = beam {
+            let at = self.ui_from_plane(x as f32, y as f32);
+            for (width, color) in [(3.0, theme::FOUND_SHADE), (1.4, theme::GUIDE)] {
+                let stroke = Stroke::new(width, color);
+                painter.line_segment([at - vec2(11.0, 0.0), at + vec2(11.0, 0.0)], stroke);
+                painter.line_segment([at - vec2(0.0, 11.0), at + vec2(0.0, 11.0)], stroke);
+            }
+        }
+        if let Some(assembly) = session.assembly.as_ref().filter(|all| all.panels.len() > 1) {
+            for panel in &assembly.panels {
+                let (x, y) = (
+                    (panel.rect.x0 + panel.rect.x1) as f64 / 2.0,
+                    (panel.rect.y0 + panel.rect.y1) as f64 / 2.0,
+                );
+                let [x, y] = match session.plane() {
+                    Some(_) => panel.plane_from_raw(x, y),
+                    None => [x, y],
+                };
+                let smallest = panel.rect.width().min(panel.rect.height()) as f32 * self.zoom;
+                if smallest > 24.0 {
+                    let at = self.ui_from_plane(x as f32, y as f32);
+                    self.tag(painter, at - vec2(14.0, 7.0), &panel.name);
+                }
+            }
+        }
+    }
+
     /// Draws pieces of a ring; the place of it that is farthest up and to the right, for its name.
-    fn draw_segments(&self, painter: &egui::Painter, segments: &[Segment]) -> Option<Pos2> {
+    fn draw_segments(
+        &self,
+        painter: &egui::Painter,
+        segments: &[Segment],
+        color: egui::Color32,
+    ) -> Option<Pos2> {
         let mut farthest: Option<Pos2> = None;
         let panels = self.panels();
         for &[from, to] in segments {
@@ -146,7 +190,7 @@ impl Canvas {
                 continue;
             }
             painter.line_segment([from, to], Stroke::new(2.5, theme::FOUND_SHADE));
-            painter.line_segment([from, to], Stroke::new(1.2, theme::RING));
+            painter.line_segment([from, to], Stroke::new(1.2, color));
             if farthest.is_none_or(|at| from.x - from.y > at.x - at.y) {
                 farthest = Some(from);
             }

@@ -18,6 +18,8 @@ pub const FOUND: Color32 = Color32::from_rgb(0xF0, 0xE4, 0x42);
 /// Reddish purple of Okabe and Ito: what another program found.
 pub const LISTED: Color32 = Color32::from_rgb(0xCC, 0x79, 0xA7);
 pub const RING: Color32 = Color32::from_rgb(0x00, 0x9E, 0x73);
+/// Rings of resolution, beam centre, panel names: quieter than what was found.
+pub const GUIDE: Color32 = Color32::from_rgb(0x8C, 0x7B, 0xD6);
 /// Around the frame: neither zero counts nor the panels.
 pub const CANVAS: Color32 = Color32::from_rgb(0x3A, 0x3C, 0x3E);
 /// Thin dark line under light marks, so that they are seen on any map.

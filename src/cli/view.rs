@@ -33,6 +33,9 @@ pub struct ViewArguments {
     /// Show the expected rings of a calibrant: silver-behenate, lab6 or ceo2
     #[arg(long, value_name = "NAME", value_parser = calibrant)]
     pub calibrant: Option<Calibrant>,
+    /// Show rings of round resolutions, the beam centre and the names of panels
+    #[arg(long)]
+    pub resolution: bool,
     /// Colours of the window [default: the desktop's]
     #[arg(long, value_enum)]
     pub theme: Option<Theme>,

@@ -68,6 +68,26 @@ impl Geometry {
         ])
     }
 
+    /// The same geometry with at least one panel: a flat detector perpendicular to the beam becomes one that covers the
+    /// frame. `None` where its place is not known.
+    pub fn placed(&self, width: usize, height: usize) -> Option<Self> {
+        if !self.panels.is_empty() {
+            return Some(self.clone());
+        }
+        let corner_m = self.lab_from_pixel(0.0, 0.0)?;
+        let [size_x, size_y] = self.pixel_size_m?;
+        Some(Self {
+            panels: vec![Panel {
+                name: "p0".to_owned(),
+                rect: PixelRect::new(0, 0, width, height),
+                corner_m,
+                fast_m: [-size_x, 0.0, 0.0],
+                slow_m: [0.0, -size_y, 0.0],
+            }],
+            ..self.clone()
+        })
+    }
+
     /// Scattering angle at a continuous pixel position, radians.
     pub fn two_theta(&self, x: f64, y: f64) -> Option<f64> {
         let [lx, ly, lz] = self.lab_from_pixel(x, y)?;

@@ -63,6 +63,48 @@ pub fn ring_segments(geometry: &Geometry, two_theta: f64) -> Vec<Segment> {
     segments
 }
 
+/// Resolutions that people think in, angstrom.
+const ROUND: [f64; 22] = [
+    100.0, 70.0, 50.0, 40.0, 30.0, 20.0, 15.0, 10.0, 8.0, 6.0, 5.0, 4.0, 3.5, 3.0, 2.5, 2.0, 1.8,
+    1.6, 1.4, 1.2, 1.0, 0.8,
+];
+
+/// Rings of round resolutions, d in angstrom, spread over a detector whose frames have this size.
+///
+/// Empty where the geometry lacks wavelength, distance, pixel size or centre.
+pub fn resolution_rings(
+    geometry: &Geometry,
+    width: usize,
+    height: usize,
+) -> Vec<(f64, Vec<Segment>)> {
+    let Some(placed) = geometry.placed(width, height) else {
+        return Vec::new();
+    };
+    let Some(wavelength) = placed.wavelength_angstrom else {
+        return Vec::new();
+    };
+    let corners = placed.panels.iter().flat_map(|panel| {
+        let (w, h) = (panel.rect.width() as f64, panel.rect.height() as f64);
+        [(0.0, 0.0), (w, 0.0), (0.0, h), (w, h)].map(|(u, v)| {
+            let [x, y, z] = panel.lab_m(u, v);
+            x.hypot(y).atan2(z)
+        })
+    });
+    let widest = corners.fold(0.0, f64::max);
+    let mut rings = Vec::new();
+    let mut last = 0.0;
+    for d in ROUND {
+        let two_theta = 2.0 * (wavelength / (2.0 * d)).asin();
+        // Some seven rings; close ones say nothing more.
+        if two_theta.is_finite() && two_theta < widest && two_theta - last > widest / 9.0 {
+            last = two_theta;
+            rings.push((d, ring_segments(&placed, two_theta)));
+        }
+    }
+    rings.retain(|(_, segments)| !segments.is_empty());
+    rings
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

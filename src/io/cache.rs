@@ -57,6 +57,12 @@ impl FrameCache {
         }
     }
 
+    /// Drops the frames that are not wanted.
+    pub fn keep(&mut self, is_wanted: impl Fn(&Frame) -> bool) {
+        self.frames.retain(|_, (_, frame)| is_wanted(frame));
+        self.bytes = self.frames.values().map(|(_, frame)| frame.bytes()).sum();
+    }
+
     pub fn clear(&mut self) {
         self.frames.clear();
         self.bytes = 0;

@@ -11,7 +11,7 @@ mod write;
 
 use std::path::Path;
 
-use hdf5_sys::h5f::{H5F_ACC_RDONLY, H5Fopen};
+use hdf5_sys::h5f::{H5F_ACC_RDONLY, H5F_ACC_SWMR_READ, H5Fopen};
 use hdf5_sys::h5p::{H5P_CLS_FILE_ACCESS, H5Pclose, H5Pcreate, H5Pset_file_locking};
 
 use super::Error;
@@ -58,7 +58,12 @@ fn open_unlocked(path: &Path) -> hdf5::Result<hdf5::File> {
         unsafe {
             let access = hdf5::h5check(H5Pcreate(*H5P_CLS_FILE_ACCESS))?;
             H5Pset_file_locking(access, 0, 1);
-            let id = hdf5::h5check(H5Fopen(name.as_ptr(), H5F_ACC_RDONLY, access));
+            // A file that a single writer still writes only opens with the flag for it.
+            let id =
+                hdf5::h5check(H5Fopen(name.as_ptr(), H5F_ACC_RDONLY, access)).or_else(|first| {
+                    let flags = H5F_ACC_RDONLY | H5F_ACC_SWMR_READ;
+                    hdf5::h5check(H5Fopen(name.as_ptr(), flags, access)).map_err(|_| first)
+                });
             H5Pclose(access);
             hdf5::from_id(id?)
         }

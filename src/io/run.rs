@@ -58,7 +58,17 @@ pub struct Run {
     /// Bits of the masks that were given.
     masked: Option<Grid<u16>>,
     lists: Option<Lists>,
+    /// What it was opened with, and what its files were then.
+    paths: Vec<PathBuf>,
+    options: OpenOptions,
+    opened_at: Trace,
 }
+
+/// Sizes and times of a run's files: another trace means that something was written.
+pub type Trace = Vec<(u64, Option<std::time::SystemTime>)>;
+
+/// Of a run of more files only the last ones can grow; new ones change the folder's own time.
+const MOST_TRACED: usize = 200;
 
 #[derive(Debug)]
 enum Part {
@@ -72,6 +82,37 @@ enum Part {
 }
 
 impl Run {
+    /// The trace of the files now.
+    pub fn trace(&self) -> Trace {
+        trace(&self.paths, &self.inputs)
+    }
+
+    /// The trace of the files when the run was opened.
+    pub fn opened_at(&self) -> Trace {
+        self.opened_at.clone()
+    }
+
+    /// Opens the same paths again, with what was written since.
+    ///
+    /// Errors: as [`open_run`].
+    pub fn reopen(&self) -> Result<Self, Error> {
+        open_run(&self.paths, &self.options)
+    }
+
+    /// Whether all frames of an earlier opening are the first frames of this one.
+    pub fn continues(&self, before: &Self) -> bool {
+        let is_one_size =
+            (self.info.width, self.info.height) == (before.info.width, before.info.height);
+        // A frame that had no source may have got one.
+        let is_same = |number: usize| match before.origin(number) {
+            Some(origin) => self.origin(number) == Some(origin),
+            None => true,
+        };
+        is_one_size
+            && self.info.frames >= before.info.frames
+            && (0..before.info.frames).all(is_same)
+    }
+
     /// Refuses an output that is one of the files that are read: no switch may destroy a source.
     ///
     /// Errors: the sentence that says so.
@@ -258,4 +299,15 @@ impl Run {
             None => format!("missing //{number}"),
         }
     }
+}
+
+fn trace(paths: &[PathBuf], inputs: &[PathBuf]) -> Trace {
+    let last = inputs.len().saturating_sub(MOST_TRACED);
+    let all = paths.iter().chain(inputs.get(last..).unwrap_or(inputs));
+    all.map(|path| {
+        let facts = std::fs::metadata(path).ok();
+        let size = facts.as_ref().map_or(0, std::fs::Metadata::len);
+        (size, facts.and_then(|facts| facts.modified().ok()))
+    })
+    .collect()
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::command::{RunRequest, View};
+use super::command::{Layers, RunRequest, View};
 use super::job::{FrameKey, Job, LoadedFrame, LoadedLabels, ProjectState};
 use super::{Cure, Notice, NoticeKind, Session};
 use crate::domain::assembly::Assembly;
@@ -139,6 +139,7 @@ impl Session {
         self.prediction_order.clear();
         self.predicting = 0;
         self.calibration = None;
+        self.guides = None;
         self.view = None;
         self.view_version += 1;
         self.tone_wanted = !self.tone_locked;
@@ -153,12 +154,54 @@ impl Session {
             info: info.clone(),
             request,
         });
+        self.ask_guides();
         // The project says where the curator left off: the first frame is asked for when it has answered.
         self.jobs.push(Job::OpenProject {
             run: serial,
             path: project,
             info,
         });
+    }
+
+    /// The run has more frames than before, or frames that were empty are not any more.
+    pub(super) fn run_grown(&mut self, run: u64, info: Arc<RunInfo>) {
+        let Some(open) = self.run.as_mut().filter(|open| open.serial == run) else {
+            return;
+        };
+        self.rows
+            .resize(info.frames.max(self.rows.len()), FrameRow::default());
+        self.notices
+            .retain(|notice| notice.kind != NoticeKind::OfRun);
+        self.notices.extend(info.notices.iter().map(|text| Notice {
+            text: text.clone(),
+            cure: None,
+            kind: NoticeKind::OfRun,
+        }));
+        open.info = info;
+        let is_empty = self.shown.as_ref().is_some_and(|shown| {
+            shown.key.number == self.selected && !shown.loaded.problems.is_empty()
+        });
+        let waits = self.gesture.is_some() || self.pending.is_waiting();
+        if (is_empty || self.frame_error.is_some()) && !waits && self.project.is_some() {
+            self.select(self.selected);
+        } else if !waits {
+            self.read_ahead();
+        }
+    }
+
+    pub(super) fn set_layers(&mut self, layers: Layers) {
+        self.layers = layers;
+        self.ask_guides();
+    }
+
+    /// The rings are computed when they are first looked at.
+    fn ask_guides(&mut self) {
+        if let (true, None, Some(open)) = (self.layers.guides, &self.guides, &self.run) {
+            self.jobs.push(Job::PlaceGuides {
+                run: open.serial,
+                info: open.info.clone(),
+            });
+        }
     }
 
     pub(super) fn project_opened(&mut self, run: u64, result: Result<ProjectState, String>) {

@@ -55,6 +55,8 @@ pub struct Layers {
     pub listed: bool,
     pub bad: bool,
     pub rings: bool,
+    /// Rings of round resolutions, the beam centre and the names of panels.
+    pub guides: bool,
     /// Fill the classes instead of outlining them.
     pub filled: bool,
     /// All overlays are away while a key is held.
@@ -72,6 +74,7 @@ impl Default for Layers {
             listed: true,
             bad: true,
             rings: true,
+            guides: false,
             filled: false,
             hidden: false,
         }

@@ -26,6 +26,8 @@ pub struct LoadedFrame {
     pub frame: Arc<Frame>,
     /// What another program's peak list or stream says of it.
     pub listed: Option<Arc<Listed>>,
+    /// What is wrong with it, one sentence each.
+    pub problems: Vec<String>,
     pub statistics: Statistics,
     pub read_ms: f32,
 }
@@ -88,6 +90,9 @@ pub struct ProjectState {
     pub last_frame: Option<usize>,
     pub view: Option<View>,
 }
+
+/// Resolutions in angstrom, each with its ring on the panels.
+pub type Guides = Vec<(f64, Vec<Segment>)>;
 
 /// The azimuthal profile of a calibrant frame and its rings.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -181,6 +186,11 @@ pub enum Job {
     },
     Train(TrainRequest),
     StopTraining,
+    /// Rings of round resolutions for the open run.
+    PlaceGuides {
+        run: u64,
+        info: Arc<RunInfo>,
+    },
     Calibrate {
         key: FrameKey,
         calibrant: Calibrant,
@@ -195,6 +205,11 @@ pub enum Report {
     RunOpened {
         run: u64,
         result: Result<Arc<RunInfo>, String>,
+    },
+    /// More of the open run was written, or frames that were empty before.
+    RunGrown {
+        run: u64,
+        info: Arc<RunInfo>,
     },
     /// What a dialog, a drop or the demo chose.
     Chosen(RunRequest),
@@ -233,6 +248,10 @@ pub enum Report {
     Calibrated {
         key: FrameKey,
         result: Result<Calibration, String>,
+    },
+    GuidesPlaced {
+        run: u64,
+        rings: Arc<Guides>,
     },
     Notice(String),
     RecentRuns(Vec<PathBuf>),

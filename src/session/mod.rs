@@ -17,7 +17,8 @@ use std::sync::Arc;
 use self::browse::{FrameRow, OpenRun, Pending, Shown};
 use self::command::{Command, Layers, RunRequest, View};
 use self::job::{
-    Calibration, FrameKey, Job, NetEntry, NetInfo, PathWanted, Predicted, Report, TrainingLine,
+    Calibration, FrameKey, Guides, Job, NetEntry, NetInfo, PathWanted, Predicted, Report,
+    TrainingLine,
 };
 use self::tool::{Gesture, Tool};
 use crate::domain::assembly::Assembly;
@@ -141,6 +142,9 @@ pub struct Session {
     pub calibrant: Option<Calibrant>,
     pub calibration: Option<(FrameKey, Calibration)>,
 
+    /// Rings of round resolutions of the open run, once they were asked for.
+    pub guides: Option<Arc<Guides>>,
+
     pub notices: Vec<Notice>,
     /// The window asks for a path.
     pub path_prompt: Option<PathPrompt>,
@@ -190,6 +194,7 @@ impl Session {
             && !self.net_loading
             && self.unsaved == 0
             && (self.predicting == 0 || self.shown_prediction().is_some())
+            && !(self.layers.guides && self.run.is_some() && self.guides.is_none())
             && !(self.calibrant.is_some()
                 && self.shown.is_some()
                 && self.calibration.is_none()
@@ -263,7 +268,7 @@ impl Session {
             Command::SetTone(tone) => self.tone = tone,
             Command::AutoTone => self.auto_tone(),
             Command::SetToneLocked(on) => self.tone_locked = on,
-            Command::SetLayers(layers) => self.layers = layers,
+            Command::SetLayers(layers) => self.set_layers(layers),
             Command::SetView(view) => self.set_view(view),
             Command::SetAssembled(on) => self.set_assembled(on),
 
@@ -293,6 +298,12 @@ impl Session {
     pub fn absorb(&mut self, report: Report) {
         match report {
             Report::RunOpened { run, result } => self.run_opened(run, result),
+            Report::GuidesPlaced { run, rings } => {
+                if self.run.as_ref().is_some_and(|open| open.serial == run) {
+                    self.guides = Some(rings);
+                }
+            }
+            Report::RunGrown { run, info } => self.run_grown(run, info),
             Report::Chosen(request) => self.open(request),
             Report::ExportChosen(out) => self.jobs.push(Job::Export {
                 out,

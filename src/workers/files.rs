@@ -30,6 +30,7 @@ pub struct Wanted {
     pub demo: bool,
     pub load: Option<FrameKey>,
     pub calibrate: Option<CalibrateWork>,
+    pub guides: Option<(u64, Arc<RunInfo>)>,
     pub ahead: VecDeque<FrameKey>,
 }
 
@@ -38,6 +39,7 @@ enum Work {
     Demo,
     Load(FrameKey),
     Calibrate(Box<CalibrateWork>),
+    Guides(u64, Arc<RunInfo>),
     Ahead(FrameKey),
 }
 
@@ -69,6 +71,9 @@ fn take(wanted: &mut Wanted) -> Option<Work> {
     if let Some(work) = wanted.calibrate.take() {
         return Some(Work::Calibrate(Box::new(work)));
     }
+    if let Some((run, info)) = wanted.guides.take() {
+        return Some(Work::Guides(run, info));
+    }
     wanted.ahead.pop_front().map(Work::Ahead)
 }
 
@@ -94,8 +99,10 @@ fn work_on(shared: &Shared, work: Work) {
             if let Ok(frame) = &result {
                 shared.warn_of(key, frame);
             }
+            let run = shared.run_of(key);
             let result = result.map(|frame| LoadedFrame {
                 listed,
+                problems: run.map_or_else(Vec::new, |run| run.problems(&frame)),
                 statistics: frame.statistics(),
                 frame,
                 read_ms: start.elapsed().as_secs_f32() * 1e3,
@@ -106,6 +113,13 @@ fn work_on(shared: &Shared, work: Work) {
             let (key, calibrant, frame, info, artifact) = *work;
             let result = calibrate(calibrant, &frame, &info, artifact.as_deref());
             shared.report(Report::Calibrated { key, result });
+        }
+        Work::Guides(run, info) => {
+            let rings = rings::resolution_rings(&info.geometry, info.width, info.height);
+            shared.report(Report::GuidesPlaced {
+                run,
+                rings: Arc::new(rings),
+            });
         }
         Work::Ahead(key) => {
             // An unreadable frame is reported when the curator asks for it.

@@ -9,6 +9,7 @@ mod files;
 mod predict;
 mod project;
 mod train;
+mod watch;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -141,6 +142,7 @@ impl Workers {
         let predict = predict::start(shared.clone(), options.clone()).map_err(failed)?;
         let (project, project_thread) =
             project::start(shared.clone(), options.curator.clone()).map_err(failed)?;
+        watch::start(shared.clone()).map_err(failed)?;
         let train = train::Trainer::new(shared.clone(), project.clone());
         Ok(Self {
             files,
@@ -171,6 +173,9 @@ impl Workers {
                 } => self.files.ask(|wanted| {
                     wanted.calibrate = Some((key, calibrant, frame, info, artifact));
                 }),
+                Job::PlaceGuides { run, info } => {
+                    self.files.ask(|wanted| wanted.guides = Some((run, info)));
+                }
                 Job::OpenDialog { folder } => self.dialog(files::Dialog::Run { folder }),
                 Job::OpenProjectDialog => self.dialog(files::Dialog::Project),
                 Job::OpenGeometryDialog => self.dialog(files::Dialog::Geometry),

@@ -47,6 +47,7 @@ impl Memory {
                 let frame = self.frames[key.number].clone();
                 let result = Ok(LoadedFrame {
                     statistics: frame.statistics(),
+                    problems: Vec::new(),
                     listed: None,
                     frame,
                     read_ms: 12.0,

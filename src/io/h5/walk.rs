@@ -56,6 +56,8 @@ pub struct Facts {
     pub groups: BTreeMap<String, BTreeMap<String, Value>>,
     /// Links that lead nowhere: their path and what they point to.
     pub dangling: Vec<(String, String)>,
+    /// Data sets that HDF5 cannot open, and why.
+    pub unreadable: Vec<(String, String)>,
 }
 
 impl Facts {
@@ -125,12 +127,16 @@ fn walk_group(group: &Group, prefix: &str, above: &mut Vec<(u64, String)>, facts
                     walk_group(&child, &path, above, facts);
                 }
             }
-            Ok(LocationType::Dataset) => {
-                if let Ok(set) = group.dataset(&name) {
+            Ok(LocationType::Dataset) => match group.dataset(&name) {
+                Ok(set) => {
                     let with_attributes = facts.sets.len() < MOST_SETS / 10;
                     facts.sets.insert(path, set_facts(&set, with_attributes));
                 }
-            }
+                Err(error) => {
+                    let why = super::short(&error.to_string());
+                    facts.unreadable.push((path, why));
+                }
+            },
             Ok(_) => {}
             Err(_) if link == LinkType::Hard => {}
             Err(_) => {

@@ -152,6 +152,8 @@ pub fn plan(facts: &Facts, dataset: Option<&str>) -> Result<Plan, Error> {
         plan.geometry = geometry(facts);
         plan.detector = detector(facts);
     }
+    plan.notices
+        .extend(facts.unreadable.first().map(unreadable));
     let links = facts
         .dangling
         .iter()
@@ -191,6 +193,17 @@ pub fn matching(facts: &Facts, pattern: &str) -> Option<Plan> {
     plan.geometry = geometry(facts);
     plan.detector = detector(facts);
     Some(plan)
+}
+
+/// The sentence for a data set that HDF5 does not open.
+fn unreadable((path, why): &(String, String)) -> String {
+    // HDF5's words for a format of a later version than its own.
+    let cure = if why.contains("version") {
+        "it was written for HDF5 2 or later only; write it again with libver=(\"earliest\", \"v114\"), or copy it with h5repack"
+    } else {
+        "it is damaged; copy the file again from where it came"
+    };
+    format!("the data set {path} cannot be opened ({why}); {cure}")
 }
 
 /// The sentence for a file whose frames are a link to a file that is missing.

@@ -36,6 +36,9 @@ pub fn largest(facts: &Facts) -> Result<Plan, Error> {
         .rev()
         .max_by_key(|(_, set)| set.shape.iter().product::<usize>());
     let Some((path, _)) = largest else {
+        if let Some(set) = facts.unreadable.first() {
+            return Err(Error::new(super::unreadable(set), &facts.path));
+        }
         return Err(Error::new(
             format!(
                 "no 2-D or 3-D data set of numbers in this HDF5 file; {}",

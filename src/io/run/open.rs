@@ -515,9 +515,13 @@ fn join(
         geom: geom.cloned(),
         rules: Rules::default(),
         masked: None,
+        paths: paths.to_vec(),
+        options: options.clone(),
+        opened_at: Vec::new(),
     };
     run.place(options, facts.as_ref(), &block)?;
     run.add_masks(options, &block)?;
+    run.opened_at = run.trace();
     Ok(run)
 }
 

@@ -1,0 +1,98 @@
+//! Runs that are still being written: they grow in the open window, and what was empty is read again.
+
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test")]
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use peaknet_studio::io::h5::{Creation, Writer};
+use peaknet_studio::io::{OpenOptions, open_run};
+use peaknet_studio::session::Session;
+use peaknet_studio::session::command::{Command, RunRequest};
+use peaknet_studio::workers::{Options, Workers};
+
+const SIZE: usize = 16;
+
+/// A stack of `frames` frames of which the first `written` are there; it takes the place of what was there before.
+fn write(path: &Path, frames: usize, written: usize) {
+    let fresh = path.with_extension("fresh");
+    let writer = Writer::create(&fresh, path).unwrap();
+    let creation = Creation {
+        shape: vec![frames, SIZE, SIZE],
+        chunk: vec![1, SIZE, SIZE],
+        grows: vec![true, false, false],
+        gzip_level: 1,
+    };
+    let chunks = writer.chunks::<u16>("/entry/data/data", &creation).unwrap();
+    for frame in 0..written {
+        let cells: Vec<u16> = (0..SIZE * SIZE).map(|cell| (cell + frame) as u16).collect();
+        chunks.write(&[frame, 0, 0], &cells).unwrap();
+    }
+    writer.close().unwrap();
+    std::fs::rename(fresh, path).unwrap();
+}
+
+#[test]
+fn a_run_grows_and_what_was_empty_is_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.h5");
+    write(&path, 3, 2);
+    let run = open_run(&[path.clone()], &OpenOptions::default()).unwrap();
+    let empty = run.read_frame(2).unwrap();
+    assert!(run.problems(&empty)[0].contains("never written"));
+    assert!(run.problems(&run.read_frame(1).unwrap()).is_empty());
+    assert_eq!(run.trace(), run.opened_at());
+
+    // The window shows the empty frame and is told of the rest.
+    let workers = Workers::start(Options::default(), || {}).unwrap();
+    let mut session = Session::new();
+    session.apply(Command::SetPredict(false));
+    session.apply(Command::Open(Box::new(RunRequest {
+        paths: vec![path.clone()],
+        project: Some(folder.path().join("run.peaknet")),
+        frame: Some(2),
+        ..RunRequest::default()
+    })));
+    let mut until = |what: &str, session: &mut Session, done: &dyn Fn(&Session) -> bool| {
+        let begun = Instant::now();
+        loop {
+            workers.submit(session.take_jobs());
+            if done(session) {
+                return;
+            }
+            assert!(
+                begun.elapsed() < Duration::from_secs(30),
+                "{what}: {:?}",
+                session.notices
+            );
+            if let Some(report) = workers.wait_report(Duration::from_millis(50)) {
+                session.absorb(report);
+            }
+        }
+    };
+    until("an empty frame", &mut session, &|s| {
+        s.shown
+            .as_ref()
+            .is_some_and(|shown| !shown.loaded.problems.is_empty())
+    });
+    std::thread::sleep(Duration::from_millis(20));
+    write(&path, 5, 4);
+    assert_ne!(run.trace(), run.opened_at());
+    let again = run.reopen().unwrap();
+    assert!(again.continues(&run) && again.info.frames == 5);
+    until("more frames", &mut session, &|s| {
+        s.rows.len() == 5
+            && s.shown
+                .as_ref()
+                .is_some_and(|shown| shown.loaded.problems.is_empty())
+    });
+    assert_eq!(session.selected, 2);
+    // Another run under the same name is not taken for this one.
+    write(&path, 1, 1);
+    assert!(!run.reopen().unwrap().continues(&run));
+    until("a sentence", &mut session, &|s| {
+        s.notices
+            .iter()
+            .any(|notice| notice.text.contains("changed on disk"))
+    });
+}
