@@ -37,7 +37,7 @@ fn a_run_grows_and_what_was_empty_is_read_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run.h5");
     write(&path, 3, 2);
-    let run = open_run(&[path.clone()], &OpenOptions::default()).unwrap();
+    let run = open_run(std::slice::from_ref(&path), &OpenOptions::default()).unwrap();
     let empty = run.read_frame(2).unwrap();
     assert!(run.problems(&empty)[0].contains("never written"));
     assert!(run.problems(&run.read_frame(1).unwrap()).is_empty());
@@ -53,7 +53,7 @@ fn a_run_grows_and_what_was_empty_is_read_again() {
         frame: Some(2),
         ..RunRequest::default()
     })));
-    let mut until = |what: &str, session: &mut Session, done: &dyn Fn(&Session) -> bool| {
+    let until = |what: &str, session: &mut Session, done: &dyn Fn(&Session) -> bool| {
         let begun = Instant::now();
         loop {
             workers.submit(session.take_jobs());

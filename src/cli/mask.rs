@@ -1,17 +1,31 @@
-//! `peaknet mask`: the mask of one frame, made again on demand.
+//! `peaknet mask`: the mask of one frame, made again on demand; and masks for all frames, from the detector or from statistics.
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
-use super::arguments::{NetArguments, RunArguments, fraction};
+use super::arguments::{FrameRange, NetArguments, RunArguments, fraction, frames};
 use super::output::line;
 use super::predict::artifact_fraction;
+use super::reading::read_ahead;
 use super::{Failure, Outcome, nets};
-use crate::domain::frame::bad;
-use crate::domain::peaks;
-use crate::fs::write_whole;
+use crate::domain::frame::{Frame, bad};
+use crate::domain::grid::Grid;
+use crate::domain::{peaks, suspects};
+use crate::io::Run;
 use crate::io::cxi_out::{self, CxiOptions, CxiOut};
+use crate::io::masks::{self, MaskFormat};
+
+/// What speaks against a pixel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum MaskSource {
+    /// The detector's bad pixels and the net's artifact class of one frame
+    Net,
+    /// Only what the detector, the geometry and given masks say
+    Detector,
+    /// Dead, hot and noisy pixels by their values over many frames, beside what the detector says: a suggestion
+    Statistics,
+}
 
 #[derive(Args, Debug)]
 pub struct MaskArguments {
@@ -20,7 +34,14 @@ pub struct MaskArguments {
     /// Which frame, from 0; may be left out where there is only one
     #[arg(long, value_name = "N")]
     frame: Option<usize>,
-    /// .npy (u16, CXI bits and 0x8000 = artifact), .png (white = bad or artifact) or .cxi
+    /// Where the mask comes from
+    #[arg(long, value_enum, default_value = "net")]
+    from: MaskSource,
+    /// Of statistics: only these frames, as A..B (half open)
+    #[arg(long, value_name = "A..B", value_parser = frames)]
+    frames: Option<FrameRange>,
+    /// By its ending: .npy or .h5 (u16, bits of the CXI standard, 0x8000 = artifact), .edf, .tif, .msk (1 = bad), .png (white =
+    /// bad), .cxi
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     #[command(flatten)]
@@ -45,17 +66,23 @@ pub fn run(arguments: &MaskArguments) -> Outcome {
         .extension()
         .and_then(|e| e.to_str())
         .unwrap_or_default();
-    if !["npy", "png", "cxi", "h5"].contains(&extension) {
+    let format = MaskFormat::of(&arguments.out);
+    if format.is_none() && extension != "cxi" {
         return Err(Failure::could_not(format!(
-            "a mask is written as .npy, .png or .cxi; name the file so: {}",
+            "a mask is written as .npy, .h5, .edf, .tif, .msk, .png or .cxi; name the file so: {}",
             arguments.out.display()
         )));
     }
     let run = arguments.run.open()?;
     run.refuse_to_replace(&arguments.out)?;
+    if arguments.from == MaskSource::Statistics {
+        return from_statistics(arguments, &run, format);
+    }
     let number = match (arguments.frame, run.info.frames) {
         (Some(number), _) => number,
         (None, 1) => 0,
+        // What the detector says of one frame it mostly says of all.
+        (None, _) if arguments.from == MaskSource::Detector => 0,
         (None, frames) => {
             return Err(Failure::could_not(format!(
                 "the run has {frames} frames; say with --frame which one, from 0"
@@ -64,6 +91,10 @@ pub fn run(arguments: &MaskArguments) -> Outcome {
     };
     if number >= run.info.frames {
         return Err(Failure::no_frame(number, run.info.frames));
+    }
+    if arguments.from == MaskSource::Detector {
+        let frame = run.read_frame(number)?;
+        return tell(arguments, format, &frame.bad, &format!("frame {number}"));
     }
     let net = nets::load(&arguments.net)?;
     let frame = run.read_frame(number)?;
@@ -81,33 +112,12 @@ pub fn run(arguments: &MaskArguments) -> Outcome {
         &found,
         arguments.peak_margin,
     );
-    match extension {
-        "npy" => write_whole(
-            &arguments.out,
-            &npy_u16(mask.width(), mask.height(), mask.cells()),
-            arguments.force,
-        )?,
-        "png" => {
-            let hidden = |bits: &u16| {
-                if bits & (bad::NOT_VALID | bad::ARTIFACT) == 0 {
-                    0
-                } else {
-                    255
-                }
-            };
-            let bytes: Vec<u8> = mask.cells().iter().map(hidden).collect();
-            let mut png = std::io::Cursor::new(Vec::new());
-            image::write_buffer_with_format(
-                &mut png,
-                &bytes,
-                mask.width() as u32,
-                mask.height() as u32,
-                image::ExtendedColorType::L8,
-                image::ImageFormat::Png,
-            )?;
-            write_whole(&arguments.out, png.get_ref(), arguments.force)?;
+    match format {
+        Some(format) => {
+            let meant = bad::NOT_VALID | bad::ARTIFACT;
+            masks::write(&arguments.out, format, &mask, meant, arguments.force)?;
         }
-        _ => {
+        None => {
             let options = CxiOptions {
                 classes: true,
                 artifact_mask: true,
@@ -137,18 +147,87 @@ pub fn run(arguments: &MaskArguments) -> Outcome {
     ))
 }
 
-/// A NumPy file of one u16 array; format 1.0 of numpy.lib.format.
-fn npy_u16(width: usize, height: usize, cells: &[u16]) -> Vec<u8> {
-    let mut header =
-        format!("{{'descr': '<u2', 'fortran_order': False, 'shape': ({height}, {width}), }}");
-    // The whole header, ten bytes of preamble and the line end included, is a multiple of 64.
-    while (10 + header.len() + 1) % 64 != 0 {
-        header.push(' ');
+/// Suspects of the run's own statistics, together with what the detector says of the first frame.
+fn from_statistics(arguments: &MaskArguments, run: &Run, format: Option<MaskFormat>) -> Outcome {
+    let range = FrameRange::within(arguments.frames, run.info.frames)?;
+    let wanted = suspects::frames_wanted(run.info.width, run.info.height).min(range.len());
+    // Spread over the run: neighbours in time look alike.
+    let numbers: Vec<usize> = (0..wanted)
+        .map(|n| range.start + n * range.len() / wanted)
+        .collect();
+    let mut looked_at: Vec<Frame> = Vec::with_capacity(wanted);
+    for number in &numbers {
+        read_ahead(run, *number..*number + 1, 1, |number, read| {
+            match read.result {
+                Ok(frame) if run.problems(&frame).is_empty() => looked_at.push(frame),
+                Ok(_) => {}
+                Err(error) => super::output::speak(&format!("frame {number} is left out: {error}")),
+            }
+            Ok(())
+        })?;
     }
-    header.push('\n');
-    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-    bytes.extend((header.len() as u16).to_le_bytes());
-    bytes.extend(header.as_bytes());
-    bytes.extend(cells.iter().flat_map(|cell| cell.to_le_bytes()));
-    bytes
+    let Some((mut bits, found)) = suspects::suspects(&looked_at) else {
+        return Err(Failure::could_not(format!(
+            "statistics take at least {} frames with data, there are {}; give more of the run",
+            suspects::LEAST_FRAMES,
+            looked_at.len()
+        )));
+    };
+    if let Some(first) = looked_at.first() {
+        for (bits, own) in bits.cells_mut().iter_mut().zip(first.bad.cells()) {
+            *bits |= own & bad::NOT_VALID;
+        }
+    }
+    let what = format!(
+        "{} frames: {} dead, {} hot, {} noisy pixels",
+        looked_at.len(),
+        found.dead,
+        found.hot,
+        found.noisy
+    );
+    if arguments.json {
+        write(arguments, format, &bits)?;
+        return line(serde_json::json!({
+            "frames": looked_at.len(), "dead": found.dead, "hot": found.hot, "noisy": found.noisy, "out": arguments.out,
+        }));
+    }
+    tell(arguments, format, &bits, &what)
+}
+
+fn write(arguments: &MaskArguments, format: Option<MaskFormat>, bits: &Grid<u16>) -> Outcome {
+    let format = format.ok_or_else(|| {
+        Failure::could_not(
+            "a mask for all frames is written as .npy, .h5, .edf, .tif, .msk or .png",
+        )
+    })?;
+    Ok(masks::write(
+        &arguments.out,
+        format,
+        bits,
+        bad::NOT_VALID,
+        arguments.force,
+    )?)
+}
+
+fn tell(
+    arguments: &MaskArguments,
+    format: Option<MaskFormat>,
+    bits: &Grid<u16>,
+    what: &str,
+) -> Outcome {
+    write(arguments, format, bits)?;
+    let count = bits
+        .cells()
+        .iter()
+        .filter(|bits| **bits & bad::NOT_VALID != 0)
+        .count();
+    let share = count as f64 / bits.len().max(1) as f64;
+    if arguments.json {
+        return line(serde_json::json!({ "bad_fraction": share, "out": arguments.out }));
+    }
+    line(format_args!(
+        "{what}; {:.3}% bad in all: {}",
+        100.0 * share,
+        arguments.out.display()
+    ))
 }

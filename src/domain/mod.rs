@@ -17,4 +17,5 @@ pub mod radial;
 pub mod rings;
 pub mod score;
 pub mod simulate;
+pub mod suspects;
 pub mod tone;

@@ -151,8 +151,8 @@ fn hdf5_values(
     Ok(((size, values), path.clone()))
 }
 
-/// Fit2D's mask: a header of 1 KiB with the letters MASK in words of their own, then one bit a pixel, rows from the bottom up
-/// in whole words of 32 bits, the lowest bit first (FabIO, fit2dmaskimage).
+/// Fit2D's mask: a header of 1 KiB with the letters MASK in words of their own, then one bit a pixel, rows in whole
+/// words of 32 bits, the lowest bit first (FabIO, fit2dmaskimage, which pyFAI reads them with).
 fn fit2d(first: &[u8], file: &Path) -> Result<Option<Values>, Error> {
     let word = |at: usize| Some(u32::from_le_bytes(*first.get(at..)?.first_chunk()?));
     let letters: Vec<u8> = [0, 4, 8, 12]
@@ -179,7 +179,7 @@ fn fit2d(first: &[u8], file: &Path) -> Result<Option<Values>, Error> {
         return Err(truncated());
     }
     let mut values = Vec::with_capacity(width * height);
-    for row in body.chunks(stride).take(height).rev() {
+    for row in body.chunks(stride).take(height) {
         values.extend(
             (0..width)
                 .map(|x| u32::from(row.get(x / 8).is_some_and(|byte| byte >> (x % 8) & 1 == 1))),
@@ -354,7 +354,7 @@ fn fit2d_bytes(width: usize, height: usize, cells: &[u8]) -> Vec<u8> {
     bytes[16..20].copy_from_slice(&(width as u32).to_le_bytes());
     bytes[20..24].copy_from_slice(&(height as u32).to_le_bytes());
     let stride = width.div_ceil(32) * 4;
-    for row in cells.chunks(width.max(1)).rev() {
+    for row in cells.chunks(width.max(1)) {
         let mut packed = vec![0u8; stride];
         for (x, _) in row.iter().enumerate().filter(|(_, cell)| **cell != 0) {
             packed[x / 8] |= 1 << (x % 8);
@@ -400,6 +400,10 @@ mod tests {
                 "{name}"
             );
         }
+        // Row 0 first, its first pixel in the lowest bit.
+        let msk = std::fs::read(folder.path().join("a.msk")).unwrap();
+        let row: Vec<bool> = (0..8).map(|x| msk[1024] >> x & 1 == 1).collect();
+        assert_eq!(row, (0..8).map(|x| is_bad(x, 0)).collect::<Vec<_>>());
         // DIALS and psana: 1 is good, and most are.
         let text: Vec<String> = (0..height)
             .map(|y| {
