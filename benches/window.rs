@@ -1,5 +1,6 @@
 //! What the window costs a CPU: `cargo bench --bench window`. The real window is driven by keys and pointer; medians and
-//! 99th percentiles of one step (all of `logic` and `ui`, without the graphics card's own work), in milliseconds.
+//! 99th percentiles of one step (all of `logic` and `ui`, without the graphics card's own work), in milliseconds. With files
+//! (`cargo bench --bench window -- FILE...`) it pages forward through each with the program's own threads, in frames a second.
 
 #![expect(clippy::print_stdout, reason = "a bench prints")]
 
@@ -10,8 +11,10 @@ use std::time::Instant;
 
 use egui::{Event, Key, Modifiers, PointerButton, pos2, vec2};
 use egui_kittest::Harness;
-use peaknet_studio::app::Window;
-use peaknet_studio::session::command::Command;
+use peaknet_studio::app::{Window, World};
+use peaknet_studio::session::Session;
+use peaknet_studio::session::command::{Command, RunRequest};
+use peaknet_studio::workers::{Options, Workers};
 
 type Driven = Harness<'static, Window>;
 
@@ -148,7 +151,64 @@ fn zoom(harness: &mut Driven, size: &str) {
     print(&format!("wheel, {size}"), steps);
 }
 
+/// Pages forward through a real run as fast as frames come, with the program's own threads and without prediction.
+fn page_file(file: &std::path::Path) {
+    let folder = match tempfile::tempdir() {
+        Ok(folder) => folder,
+        Err(error) => return println!("no folder for the project: {error}"),
+    };
+    let mut session = Session::new();
+    session.apply(Command::SetPredict(false));
+    session.apply(Command::Open(Box::new(RunRequest {
+        paths: vec![file.to_owned()],
+        project: Some(folder.path().join("run.peaknet")),
+        frame: Some(0),
+        ..RunRequest::default()
+    })));
+    let made = peaknet_studio::app::screenshot::harness([1600.0, 1000.0], true, |state| {
+        let workers = Workers::start(Options::default(), || {})?;
+        Ok(Window::new(session, World::of(workers), Some(state)))
+    });
+    let Ok(mut harness) = made else {
+        return println!("no graphics adapter");
+    };
+    let is_shown = |harness: &Driven, number: usize| {
+        let shown = harness.state().session.shown.as_ref();
+        shown.is_some_and(|shown| shown.key.number == number)
+    };
+    let wait = |harness: &mut Driven, number: usize, steps: &mut Vec<f64>| {
+        let start = Instant::now();
+        while !is_shown(harness, number) && start.elapsed().as_secs() < 20 {
+            steps.push(step(harness));
+            // A fast screen asks no oftener.
+            std::thread::sleep(std::time::Duration::from_millis(4));
+        }
+    };
+    let mut steps = Vec::new();
+    wait(&mut harness, 0, &mut steps);
+    steps.clear();
+    let frames = harness.state().session.rows.len().min(200);
+    let start = Instant::now();
+    for number in 1..frames {
+        harness.key_press_modifiers(Modifiers::NONE, Key::D);
+        wait(&mut harness, number, &mut steps);
+    }
+    let rate = (frames - 1) as f64 / start.elapsed().as_secs_f64();
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    print(&format!("page on, {name}: a step"), steps);
+    println!("page on, {name}: {rate:.1} frames/s");
+}
+
 fn main() {
+    peaknet_studio::memory::keep_large_blocks();
+    let files: Vec<std::path::PathBuf> = std::env::args_os()
+        .skip(1)
+        .filter(|argument| argument != "--bench")
+        .map(std::path::PathBuf::from)
+        .collect();
+    if !files.is_empty() {
+        return files.iter().for_each(|file| page_file(file));
+    }
     println!("{:<52} {:>11} {:>11}", "", "median", "99 %");
     for side in [1920, 4096] {
         let frames = (0..3)

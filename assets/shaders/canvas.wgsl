@@ -9,7 +9,7 @@ struct View {
     size: vec2<u32>,         // of the frame, texels
     tile: vec2<u32>,         // of one layer of the array textures, texels
     tiles_x: u32,
-    levels: u32,
+    levels: u32, // how many there are, and from bit 8 on the finest one that is there
     texels_per_pixel: f32,
     curve: u32,
     low: f32,
@@ -207,12 +207,13 @@ fn fragment(drawn: Drawn) -> @location(0) vec4<f32> {
     rect = vec4<i32>(drawn.rect);
     let pixel = floor(drawn.position.xy - view.viewport_min);
     let f = view.texels_per_pixel;
-    let top = view.levels - 1u;
-    let level = min(u32(max(floor(log2(max(f, 1.0))) - 1.0, 0.0)), top);
+    let top = (view.levels & 0xffu) - 1u;
+    let finest = view.levels >> 8u;
+    let level = max(min(u32(max(floor(log2(max(f, 1.0))) - 1.0, 0.0)), top), finest);
     let mark_level = min(u32(floor(log2(max(f, 1.0)))), top);
 
     var value = BAD;
-    if (f <= 1.0) {
+    if (f <= 1.0 && finest == 0u) {
         let texel = vec2<i32>(floor(position_of(pixel + 0.5)));
         if (texel.x < rect.x || texel.y < rect.y || texel.x >= rect.z || texel.y >= rect.w) { discard; }
         value = value_at(texel, 0u);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use egui_wgpu::{CallbackResources, CallbackTrait, RenderState, ScreenDescriptor};
 
-use super::pyramid::{LEVELS, Marks, Piece, Tiling, value_bands};
+use super::pyramid::{LEVELS, Marks, Piece, Tiling, is_blank, value_bands};
 use super::theme;
 use crate::domain::frame::Frame;
 use crate::domain::grid::{Grid, PixelRect};
@@ -109,10 +109,19 @@ pub struct Look {
     pub presence: f32,
 }
 
-/// Counts of a frame with their maximum pyramid, on the graphics card.
+/// Counts of a frame with their maximum pyramid, on the graphics card; a second handle to the same texture when cloned.
+#[derive(Clone)]
 pub struct Counts {
     tiling: Tiling,
     texture: wgpu::Texture,
+    /// The finest level of the pyramid that is there.
+    finest: usize,
+}
+
+/// The finest level that is looked at when so many pixels of the frame fall onto one of the screen; as in canvas.wgsl.
+pub fn level_for(texels_per_pixel: f32) -> usize {
+    let level = texels_per_pixel.max(1.0).log2().floor() - 1.0;
+    (level.max(0.0) as usize).min(LEVELS - 1)
 }
 
 /// Classes of label and net with their pyramid, on the graphics card and as a shadow in memory.
@@ -120,6 +129,8 @@ pub struct Classes {
     tiling: Tiling,
     texture: wgpu::Texture,
     shadow: Marks,
+    /// There is no class anywhere: a frame without any needs no upload.
+    is_clear: bool,
 }
 
 /// What is drawn now.
@@ -156,6 +167,12 @@ pub struct Spare {
     pub classes: Option<Classes>,
 }
 
+impl Counts {
+    pub const fn finest(&self) -> usize {
+        self.finest
+    }
+}
+
 impl Card {
     fn tiling(&self, width: usize, height: usize) -> Result<Tiling, String> {
         let limits = self.device.limits();
@@ -166,23 +183,28 @@ impl Card {
             })
     }
 
-    /// Puts a frame's pixels and their maximum pyramid on the card; a sentence where it is too large for it.
+    /// Puts levels of the maximum pyramid of a frame's pixels on the card; a sentence where it is too large for it.
     pub fn counts(
         &self,
         frame: &Frame,
         is_bad_shown: bool,
         spare: Option<Counts>,
+        levels: std::ops::Range<usize>,
     ) -> Result<Counts, String> {
         let tiling = self.tiling(frame.width(), frame.height())?;
         let counts = spare.filter(|spare| spare.tiling == tiling);
-        let counts = counts.unwrap_or_else(|| Counts {
+        let mut counts = counts.unwrap_or_else(|| Counts {
             tiling,
             texture: self.texture("counts", tiling, wgpu::TextureFormat::R32Float),
+            finest: 0,
         });
+        counts.finest = levels.start;
         value_bands(frame, is_bad_shown, |level, top, cells| {
-            let rect = PixelRect::new(0, top, cells.width(), top + cells.height());
-            for piece in tiling.pieces(rect, level) {
-                self.upload(&counts.texture, cells, top, piece, level);
+            if levels.contains(&level) {
+                let rect = PixelRect::new(0, top, cells.width(), top + cells.height());
+                for piece in tiling.pieces(rect, level) {
+                    self.upload(&counts.texture, cells, top, piece, level);
+                }
             }
             if level + 1 == LEVELS {
                 // Hands the band over, so that the window never waits for more than one.
@@ -206,13 +228,20 @@ impl Card {
             tiling,
             texture: self.texture("classes", tiling, wgpu::TextureFormat::R8Uint),
             shadow: Marks::new(width, height),
+            is_clear: true,
         });
+        let has_none = |sheet: Option<&Sheet>| sheet.is_none_or(is_blank);
+        let shall_be_clear = has_none(label) && has_none(net);
+        if shall_be_clear && classes.is_clear {
+            return Ok(classes);
+        }
         self.mark(
             &mut classes,
             PixelRect::new(0, 0, width, height),
             label,
             net,
         );
+        classes.is_clear = shall_be_clear;
         self.queue.submit([]);
         Ok(classes)
     }
@@ -225,6 +254,7 @@ impl Card {
         label: Option<&Sheet>,
         net: Option<&Sheet>,
     ) {
+        classes.is_clear = false;
         let touched = classes.shadow.update(rect, label, net);
         for (level, (cells, rect)) in classes.shadow.levels.iter().zip(touched).enumerate() {
             for piece in classes.tiling.pieces(rect, level) {
@@ -444,6 +474,18 @@ impl Gpu {
     }
 
     /// Takes over the classes of label and net within a rectangle of the frame.
+    /// The counts that are drawn now.
+    pub fn drawn(&self) -> Option<&Counts> {
+        self.textures.as_ref().map(|textures| &textures.counts)
+    }
+
+    /// The finer levels of the counts that are drawn are there now.
+    pub fn set_whole(&mut self) {
+        if let Some(textures) = &mut self.textures {
+            textures.counts.finest = 0;
+        }
+    }
+
     pub fn set_marks(&mut self, rect: PixelRect, label: Option<&Sheet>, net: Option<&Sheet>) {
         if let Some(textures) = &mut self.textures {
             self.card.mark(&mut textures.classes, rect, label, net);
@@ -468,7 +510,7 @@ impl Gpu {
             size: [tiling.width as u32, tiling.height as u32],
             tile: [tiling.tile_width as u32, tiling.tile_height as u32],
             tiles_x: tiling.tiles_x as u32,
-            levels: LEVELS as u32,
+            levels: (LEVELS | textures.counts.finest << 8) as u32,
             texels_per_pixel: 1.0 / zoom,
             curve: look.tone.curve.code(),
             low: look.tone.low,

@@ -129,6 +129,7 @@ impl Window {
         let is_busy = |graphics: &Graphics| graphics.uploader.is_busy();
         self.session.is_settled()
             && self.arrival.is_none()
+            && self.is_fine_enough()
             && !self.graphics.as_ref().is_some_and(is_busy)
     }
 

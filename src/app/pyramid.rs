@@ -133,6 +133,14 @@ fn halved(below: &Grid<f32>) -> Grid<f32> {
     out
 }
 
+/// Whether a sheet has no class but background.
+pub fn is_blank(sheet: &Sheet) -> bool {
+    let background = Class::Background.code();
+    // In pieces, so that each is looked at as fast as memory allows.
+    let mut pieces = sheet.cells().chunks(1 << 14);
+    pieces.all(|piece| piece.iter().fold(0, |any, code| any | (code ^ background)) == 0)
+}
+
 /// Bits of a class in a mark: peak 1, artifact 2, ignore 4.
 const fn class_bits(code: u8) -> u8 {
     match Class::from_code(code) {

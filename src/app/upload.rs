@@ -6,31 +6,57 @@
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, OnceLock};
 
+use std::time::{Duration, Instant};
+
 use super::Window;
-use super::gpu::{Card, Classes, Counts, Spare};
+use super::gpu::{Card, Classes, Counts, Spare, level_for};
+use super::pyramid::LEVELS;
 use crate::domain::frame::Frame;
 use crate::domain::grid::PixelRect;
 use crate::domain::labels::Sheet;
 use crate::session::job::{FrameKey, Predicted, Report};
 
+/// Who looks at a frame for so long stays with it.
+const STAYS: Duration = Duration::from_millis(120);
 /// A change of this many pixels of the sheet goes to the card by way of the upload thread.
 const LARGE_CHANGE: usize = 1 << 20;
 
 /// What the textures hold, to upload only what changed.
-#[derive(Default)]
 pub struct Uploaded {
+    pub at: Instant,
     pub key: Option<FrameKey>,
     pub is_bad_shown: bool,
     pub sheet_version: u64,
     pub prediction: Option<Arc<Predicted>>,
 }
 
+impl Default for Uploaded {
+    fn default() -> Self {
+        Self {
+            at: Instant::now(),
+            key: None,
+            is_bad_shown: false,
+            sheet_version: 0,
+            prediction: None,
+        }
+    }
+}
+
+/// What of a frame's pixels shall be on the card.
+pub enum Pixels {
+    /// They are there; classes alone.
+    Stay,
+    /// The levels of the pyramid from this one on: finer ones than are looked at can wait.
+    From(usize),
+    /// The finer levels of what is drawn, and nothing else.
+    Finer(Counts),
+}
+
 /// What shall be on the card.
 pub struct Order {
     pub key: FrameKey,
     pub frame: Arc<Frame>,
-    /// Pixels too, or classes alone.
-    pub is_with_counts: bool,
+    pub pixels: Pixels,
     pub is_bad_shown: bool,
     pub label: Option<Arc<Sheet>>,
     pub net: Option<Arc<Predicted>>,
@@ -39,12 +65,20 @@ pub struct Order {
     pub spare: Spare,
 }
 
+/// What has been put on the card.
+pub enum Delivered {
+    /// New classes, and new counts or those that are drawn.
+    Shown(Option<Counts>, Classes),
+    /// The finer levels of the counts that are drawn.
+    Finer,
+}
+
 /// What is there now.
 pub struct Delivery {
     pub key: FrameKey,
     /// The frame that was ordered: the same number may have been read anew meanwhile.
     pub frame: Arc<Frame>,
-    pub textures: Result<(Option<Counts>, Classes), String>,
+    pub textures: Result<Delivered, String>,
     pub is_bad_shown: bool,
     pub label: Option<Arc<Sheet>>,
     pub net: Option<Arc<Predicted>>,
@@ -131,17 +165,22 @@ fn carry_out(card: &Card, order: Order) -> Delivery {
         counts: spare,
         classes,
     } = order.spare;
-    let counts = if order.is_with_counts {
-        card.counts(&order.frame, order.is_bad_shown, spare)
-            .map(Some)
-    } else {
-        Ok(None)
-    };
-    let textures = counts.and_then(|counts| {
+    let pyramid = |spare, levels| card.counts(&order.frame, order.is_bad_shown, spare, levels);
+    let with_classes = |counts| {
         let net = order.net.as_ref().map(|net| net.classes.as_ref());
         let classes = card.classes(size, order.label.as_deref(), net, classes)?;
-        Ok((counts, classes))
-    });
+        Ok(Delivered::Shown(counts, classes))
+    };
+    let textures = match order.pixels {
+        Pixels::Stay => with_classes(None),
+        Pixels::From(level) => pyramid(spare, level..LEVELS)
+            .map(Some)
+            .and_then(with_classes),
+        Pixels::Finer(drawn) => {
+            let missing = 0..drawn.finest();
+            pyramid(Some(drawn), missing).map(|_| Delivered::Finer)
+        }
+    };
     Delivery {
         key: order.key,
         frame: order.frame,
@@ -182,7 +221,9 @@ impl Window {
         self.mark_changes();
         let order = self.next_order();
         if let (Some(graphics), Some(mut order)) = (&mut self.graphics, order) {
-            order.spare = std::mem::take(graphics.gpu.spare());
+            if !matches!(order.pixels, Pixels::Finer(_)) {
+                order.spare = std::mem::take(graphics.gpu.spare());
+            }
             graphics.uploader.order(order);
         }
     }
@@ -200,7 +241,7 @@ impl Window {
             return Some(Order {
                 key: *key,
                 frame: loaded.frame.clone(),
-                is_with_counts: true,
+                pixels: Pixels::From(self.level_wanted()),
                 is_bad_shown,
                 label: label.filter(|sheet| sheet.rect() == size),
                 net: self.session.predictions.get(&key.number).cloned(),
@@ -212,19 +253,51 @@ impl Window {
         let uploaded = &self.uploaded;
         let is_with_counts =
             uploaded.key != Some(shown.key) || uploaded.is_bad_shown != is_bad_shown;
-        if !is_with_counts && !self.is_marked_wholly() {
-            return None;
-        }
+        let pixels = if is_with_counts {
+            Pixels::From(self.level_wanted())
+        } else if self.is_marked_wholly() {
+            Pixels::Stay
+        } else {
+            self.finer()?
+        };
         Some(Order {
             key: shown.key,
             frame: shown.loaded.frame.clone(),
-            is_with_counts,
+            pixels,
             is_bad_shown,
             label: Some(shown.sheet.clone()),
             net: self.session.shown_prediction().cloned(),
             sheet_version: self.session.sheet_version,
             spare: Spare::default(),
         })
+    }
+
+    /// The finest level of the pyramid that the canvas looks at; all are wanted before its view is known.
+    fn level_wanted(&self) -> usize {
+        let context = self
+            .graphics
+            .as_ref()
+            .and_then(|g| g.uploader.context.get());
+        let scale = context.map_or(0.0, |ctx| ctx.pixels_per_point() * self.canvas.zoom);
+        if self.session.shown.is_some() && scale > 0.0 {
+            level_for(1.0 / scale)
+        } else {
+            0
+        }
+    }
+
+    /// Whether the card has what the canvas looks at.
+    pub(super) fn is_fine_enough(&self) -> bool {
+        let drawn = self.graphics.as_ref().and_then(|g| g.gpu.drawn());
+        drawn.is_none_or(|drawn| drawn.finest() <= self.level_wanted())
+    }
+
+    /// The finer levels of the drawn frame: at once when they are looked at, else when the curator stays.
+    fn finer(&self) -> Option<Pixels> {
+        let drawn = self.graphics.as_ref()?.gpu.drawn()?;
+        let stays = !self.session.pending.is_waiting() && self.uploaded.at.elapsed() > STAYS;
+        (drawn.finest() > 0 && (stays || self.level_wanted() < drawn.finest()))
+            .then(|| Pixels::Finer(drawn.clone()))
     }
 
     /// Whether the classes on the card differ from those of the session in more than a small rectangle.
@@ -253,9 +326,19 @@ impl Window {
             net,
             mut sheet_version,
         } = delivery;
+        if matches!(textures, Ok(Delivered::Finer)) {
+            let shown = self.session.shown.as_ref();
+            let is_same = shown.is_some_and(|shown| Arc::ptr_eq(&shown.loaded.frame, &frame))
+                && self.uploaded.key == Some(key)
+                && self.uploaded.is_bad_shown == is_bad_shown;
+            if let (true, Some(graphics)) = (is_same, &mut self.graphics) {
+                graphics.gpu.set_whole();
+            }
+            return;
+        }
         // The same frame may have been asked for again meanwhile: it waits for its labels then.
         let has_labels = self.session.pending.labels.is_some();
-        let has_pixels = !matches!(textures, Ok((None, _)));
+        let has_pixels = !matches!(textures, Ok(Delivered::Shown(None, _)));
         let arrival = self.arrival.take_if(|(arrived, loaded)| {
             *arrived == key && Arc::ptr_eq(&loaded.frame, &frame) && has_labels && has_pixels
         });
@@ -281,16 +364,22 @@ impl Window {
             return;
         };
         match textures {
-            Ok((counts, classes)) if is_shown => {
+            Ok(Delivered::Shown(counts, classes)) if is_shown => {
                 graphics.gpu.show(counts, classes);
+                if let Some(context) = graphics.uploader.context.get() {
+                    // The finer levels follow when nothing else has come.
+                    context.request_repaint_after(STAYS * 2);
+                }
                 self.uploaded = Uploaded {
+                    at: Instant::now(),
                     key: Some(key),
                     is_bad_shown,
                     sheet_version,
                     prediction: net,
                 };
             }
-            Ok((counts, classes)) => {
+            Ok(Delivered::Finer) => {}
+            Ok(Delivered::Shown(counts, classes)) => {
                 *graphics.gpu.spare() = Spare {
                     counts,
                     classes: Some(classes),
@@ -299,6 +388,7 @@ impl Window {
             Err(reason) => {
                 graphics.gpu.clear();
                 self.uploaded = Uploaded {
+                    at: Instant::now(),
                     key: Some(key),
                     is_bad_shown,
                     sheet_version: self.session.sheet_version,

@@ -3,12 +3,28 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::domain::frame::Frame;
+use crate::domain::frame::{Frame, Statistics};
+
+/// A frame that was read, and what was computed of it with the reading.
+#[derive(Clone, Debug)]
+pub struct Cached {
+    pub frame: Arc<Frame>,
+    pub statistics: Statistics,
+}
+
+impl Cached {
+    pub fn new(frame: Frame) -> Self {
+        Self {
+            statistics: frame.statistics(),
+            frame: Arc::new(frame),
+        }
+    }
+}
 
 /// A cache of frames by their number in the run.
 #[derive(Debug)]
 pub struct FrameCache {
-    frames: HashMap<usize, (u64, Arc<Frame>)>,
+    frames: HashMap<usize, (u64, Cached)>,
     clock: u64,
     bytes: usize,
     capacity: usize,
@@ -26,11 +42,11 @@ impl FrameCache {
     }
 
     /// The frame, which counts as used now.
-    pub fn get(&mut self, number: usize) -> Option<Arc<Frame>> {
+    pub fn get(&mut self, number: usize) -> Option<Cached> {
         self.clock += 1;
-        let (used, frame) = self.frames.get_mut(&number)?;
+        let (used, cached) = self.frames.get_mut(&number)?;
         *used = self.clock;
-        Some(frame.clone())
+        Some(cached.clone())
     }
 
     pub fn contains(&self, number: usize) -> bool {
@@ -38,11 +54,11 @@ impl FrameCache {
     }
 
     /// Keeps a frame and drops the longest unused ones until the rest fits.
-    pub fn insert(&mut self, number: usize, frame: Arc<Frame>) {
+    pub fn insert(&mut self, number: usize, cached: Cached) {
         self.clock += 1;
-        self.bytes += frame.bytes();
-        if let Some((_, old)) = self.frames.insert(number, (self.clock, frame)) {
-            self.bytes -= old.bytes();
+        self.bytes += cached.frame.bytes();
+        if let Some((_, old)) = self.frames.insert(number, (self.clock, cached)) {
+            self.bytes -= old.frame.bytes();
         }
         while self.bytes > self.capacity && self.frames.len() > 1 {
             let oldest = self
@@ -53,14 +69,16 @@ impl FrameCache {
             let Some((_, gone)) = oldest.and_then(|key| self.frames.remove(&key)) else {
                 break;
             };
-            self.bytes -= gone.bytes();
+            self.bytes -= gone.frame.bytes();
         }
     }
 
     /// Drops the frames that are not wanted.
     pub fn keep(&mut self, is_wanted: impl Fn(&Frame) -> bool) {
-        self.frames.retain(|_, (_, frame)| is_wanted(frame));
-        self.bytes = self.frames.values().map(|(_, frame)| frame.bytes()).sum();
+        self.frames
+            .retain(|_, (_, cached)| is_wanted(&cached.frame));
+        let frames = self.frames.values();
+        self.bytes = frames.map(|(_, cached)| cached.frame.bytes()).sum();
     }
 
     pub fn clear(&mut self) {
@@ -82,7 +100,7 @@ mod tests {
     #[test]
     fn stays_within_its_bytes_and_drops_the_longest_unused() {
         let frame = |n| {
-            Arc::new(Frame::new(n, Grid::filled(10, 10, 0.0), Grid::filled(10, 10, 0)).unwrap())
+            Cached::new(Frame::new(n, Grid::filled(10, 10, 0.0), Grid::filled(10, 10, 0)).unwrap())
         };
         let mut cache = FrameCache::new(3 * 600);
         for n in 0..3 {

@@ -1,5 +1,7 @@
 //! Stored numbers to f32 pixels, and the integer codes that mean "not a count".
 
+use std::mem::MaybeUninit;
+
 use rayon::prelude::*;
 
 use crate::domain::frame::bad;
@@ -89,35 +91,59 @@ pub enum Codes {
     Integrating,
 }
 
-/// Converts one frame's bytes; `pixels` and `bad` have the frame's size, codes are OR-ed into `bad`, and numbers that are
-/// not finite are marked invalid.
+/// Fresh memory costs more here than arithmetic, and several cores fetch it faster; a piece stays in a core's cache.
+const PIECE: usize = 1 << 18;
+
+/// Converts one frame's bytes to pixels and to what their codes say; numbers that are not finite are marked invalid.
 ///
-/// False when the number of bytes does not fit.
-#[must_use]
-pub fn decode(
-    number: Number,
-    bytes: &[u8],
-    codes: Codes,
-    pixels: &mut [f32],
-    bad: &mut [u16],
-) -> bool {
-    /// Fresh memory costs more here than arithmetic, and several cores fetch it faster.
-    const PIECE: usize = 1 << 18;
-    if pixels.len().checked_mul(number.bytes) != Some(bytes.len()) || bad.len() != pixels.len() {
-        return false;
+/// `None` when the number of bytes does not fit.
+#[expect(
+    unsafe_code,
+    reason = "the memory is filled piece by piece, by several threads"
+)]
+pub fn decoded(number: Number, bytes: &[u8], codes: Codes) -> Option<(Vec<f32>, Vec<u16>)> {
+    let n = bytes.len().checked_div(number.bytes)?;
+    if n.checked_mul(number.bytes) != Some(bytes.len()) {
+        return None;
     }
-    bytes
-        .par_chunks(PIECE * number.bytes.max(1))
-        .zip(pixels.par_chunks_mut(PIECE))
-        .zip(bad.par_chunks_mut(PIECE))
-        .all(|((bytes, pixels), bad)| decode_piece(number, bytes, codes, pixels, bad))
+    let (mut pixels, mut bad) = (Vec::with_capacity(n), Vec::with_capacity(n));
+    let is_done = bytes
+        .par_chunks(PIECE * number.bytes)
+        .zip(
+            pixels
+                .spare_capacity_mut()
+                .get_mut(..n)?
+                .par_chunks_mut(PIECE),
+        )
+        .zip(bad.spare_capacity_mut().get_mut(..n)?.par_chunks_mut(PIECE))
+        .all(|((bytes, pixels), bad)| decode_piece(number, bytes, codes, pixels, zeroed(bad)));
+    if !is_done {
+        return None;
+    }
+    // SAFETY: `all` has been true for every piece, and a piece has as many pixels as its bytes have numbers and as `bad` has
+    // cells, so each of the first n cells of both has been written; n is not more than either capacity.
+    unsafe {
+        pixels.set_len(n);
+        bad.set_len(n);
+    }
+    Some((pixels, bad))
+}
+
+/// Fresh memory with zeros in it.
+#[expect(unsafe_code, reason = "as for `decoded`")]
+fn zeroed<T: bytemuck::Zeroable>(cells: &mut [MaybeUninit<T>]) -> &mut [T] {
+    for cell in cells.iter_mut() {
+        cell.write(T::zeroed());
+    }
+    // SAFETY: every cell has just been written.
+    unsafe { cells.assume_init_mut() }
 }
 
 fn decode_piece(
     number: Number,
     bytes: &[u8],
     codes: Codes,
-    pixels: &mut [f32],
+    pixels: &mut [MaybeUninit<f32>],
     bad: &mut [u16],
 ) -> bool {
     macro_rules! convert {
@@ -127,13 +153,13 @@ fn decode_piece(
             if number.big_endian {
                 for ((cell, pixel), bits) in cells.iter().zip(pixels).zip(bad) {
                     let value = <$type>::from_be_bytes(*cell);
-                    *pixel = value as f32;
+                    pixel.write(value as f32);
                     *bits |= code(value);
                 }
             } else {
                 for ((cell, pixel), bits) in cells.iter().zip(pixels).zip(bad) {
                     let value = <$type>::from_le_bytes(*cell);
-                    *pixel = value as f32;
+                    pixel.write(value as f32);
                     *bits |= code(value);
                 }
             }
@@ -234,8 +260,6 @@ mod tests {
 
     #[test]
     fn codes_and_byte_orders() {
-        let mut pixels = [0.0; 4];
-        let mut bits = [0; 4];
         let values: Vec<u8> = [7u16, 65534, 65535, 0]
             .iter()
             .flat_map(|v| v.to_be_bytes())
@@ -244,35 +268,28 @@ mod tests {
             big_endian: true,
             ..Number::new(Kind::Unsigned, 2)
         };
-        assert!(decode(
-            number,
-            &values,
-            Codes::Counting,
-            &mut pixels,
-            &mut bits
-        ));
+        let (pixels, bits) = decoded(number, &values, Codes::Counting).unwrap();
         assert_eq!(pixels, [7.0, 65534.0, 65535.0, 0.0]);
         assert_eq!(bits, [0, bad::SATURATED | bad::INVALID, bad::MISSING, 0]);
-        bits = [0; 4];
         let values: Vec<u8> = [-1i32, -2, -9, 5]
             .iter()
             .flat_map(|v| v.to_le_bytes())
             .collect();
         let number = Number::new(Kind::Signed, 4);
-        assert!(decode(
-            number,
-            &values,
-            Codes::Counting,
-            &mut pixels,
-            &mut bits
-        ));
+        let (_, bits) = decoded(number, &values, Codes::Counting).unwrap();
         assert_eq!(bits, [bad::MISSING, bad::DEAD, bad::INVALID, 0]);
-        assert!(!decode(
-            number,
-            &values[1..],
-            Codes::None,
-            &mut pixels,
-            &mut bits
-        ));
+        assert!(decoded(number, &values[1..], Codes::None).is_none());
+        // Several pieces, the last one short.
+        let long: Vec<u8> = (0..PIECE * 2 + 77)
+            .flat_map(|v| (v as u32).to_le_bytes())
+            .collect();
+        let (pixels, bits) = decoded(Number::new(Kind::Unsigned, 4), &long, Codes::None).unwrap();
+        assert!(bits.len() == pixels.len() && bits.iter().all(|bits| *bits == 0));
+        assert!(
+            pixels
+                .iter()
+                .enumerate()
+                .all(|(v, pixel)| *pixel == v as f32)
+        );
     }
 }

@@ -403,11 +403,10 @@ impl Set {
             )
         };
         let raw = self.images.read(index)?;
-        let mut pixels = vec![0.0; width * height];
-        let mut bits = vec![0; pixels.len()];
-        if !number::decode(raw.number, &raw.bytes, Codes::None, &mut pixels, &mut bits) {
-            return Err(wrong());
-        }
+        let decoded = number::decoded(raw.number, &raw.bytes, Codes::None);
+        let (pixels, mut bits) = decoded
+            .filter(|(pixels, _)| pixels.len() == width * height)
+            .ok_or_else(wrong)?;
         if let Some(valid) = &self.valid {
             let raw = valid.read(index)?;
             let values = number::decode_mask(raw.number, &raw.bytes).ok_or_else(wrong)?;

@@ -1,4 +1,4 @@
-//! The thread that owns the open run: opens it, reads the wanted frame first, then those ahead.
+//! The thread that owns the open run: opens it and reads the wanted frame; and its helper that reads those ahead.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -12,6 +12,7 @@ use crate::domain::frame::{Frame, RunInfo};
 use crate::domain::labels::{Class, Sheet};
 use crate::domain::radial;
 use crate::domain::rings;
+use crate::io::cache::Cached;
 use crate::io::{self, OpenOptions};
 use crate::session::command::RunRequest;
 use crate::session::job::{Calibration, FrameKey, LoadedFrame, PathWanted, Report};
@@ -31,7 +32,6 @@ pub struct Wanted {
     pub load: Option<FrameKey>,
     pub calibrate: Option<CalibrateWork>,
     pub guides: Option<(u64, Arc<RunInfo>)>,
-    pub ahead: VecDeque<FrameKey>,
 }
 
 enum Work {
@@ -40,7 +40,6 @@ enum Work {
     Load(FrameKey),
     Calibrate(Box<CalibrateWork>),
     Guides(u64, Arc<RunInfo>),
-    Ahead(FrameKey),
 }
 
 pub fn start(shared: Arc<Shared>) -> std::io::Result<Arc<Desk<Wanted>>> {
@@ -52,6 +51,21 @@ pub fn start(shared: Arc<Shared>) -> std::io::Result<Arc<Desk<Wanted>>> {
             report_recent(&shared);
             while let Some(work) = inbox.next(take) {
                 work_on(&shared, work);
+            }
+        })?;
+    Ok(desk)
+}
+
+/// Starts the thread that reads the frames that are likely next, beside whatever else is asked for.
+pub fn start_ahead(shared: Arc<Shared>) -> std::io::Result<Arc<Desk<VecDeque<FrameKey>>>> {
+    let desk = Arc::new(Desk::new(VecDeque::new()));
+    let inbox = desk.clone();
+    std::thread::Builder::new()
+        .name("ahead".to_owned())
+        .spawn(move || {
+            while let Some(key) = inbox.next(VecDeque::pop_front) {
+                // An unreadable frame is reported when the curator asks for it.
+                let _ = shared.frame(key);
             }
         })?;
     Ok(desk)
@@ -74,7 +88,7 @@ fn take(wanted: &mut Wanted) -> Option<Work> {
     if let Some((run, info)) = wanted.guides.take() {
         return Some(Work::Guides(run, info));
     }
-    wanted.ahead.pop_front().map(Work::Ahead)
+    None
 }
 
 fn work_on(shared: &Shared, work: Work) {
@@ -96,14 +110,14 @@ fn work_on(shared: &Shared, work: Work) {
                 shared.report(Report::Notice(reason));
                 None
             });
-            if let Ok(frame) = &result {
-                shared.warn_of(key, frame);
+            if let Ok(cached) = &result {
+                shared.warn_of(key, &cached.frame);
             }
             let run = shared.run_of(key);
-            let result = result.map(|frame| LoadedFrame {
+            let result = result.map(|Cached { frame, statistics }| LoadedFrame {
                 listed,
                 problems: run.map_or_else(Vec::new, |run| run.problems(&frame)),
-                statistics: frame.statistics(),
+                statistics,
                 frame,
                 read_ms: start.elapsed().as_secs_f32() * 1e3,
             });
@@ -120,10 +134,6 @@ fn work_on(shared: &Shared, work: Work) {
                 run,
                 rings: Arc::new(rings),
             });
-        }
-        Work::Ahead(key) => {
-            // An unreadable frame is reported when the curator asks for it.
-            let _ = shared.frame(key);
         }
     }
 }

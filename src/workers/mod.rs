@@ -1,6 +1,6 @@
 //! A few named threads, each owning one scarce thing, between the session and the world.
 //!
-//! `files` owns the open run and reads frames ahead; `project` owns the label database and is the only
+//! `files` owns the open run, `ahead` reads the frames that are likely next; `project` owns the label database and is the only
 //! queue that keeps every job in order; `predict` owns the loaded net; training is a child process. A newer
 //! request replaces a waiting older one. Every report ends with a call of the wake function.
 
@@ -11,14 +11,15 @@ mod project;
 mod train;
 mod watch;
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 
 use crate::domain::listed::Listed;
 use crate::io::Run;
-use crate::io::cache::FrameCache;
+use crate::io::cache::{Cached, FrameCache};
 use crate::session::job::{FrameKey, Job, Report};
 
 /// Frames kept in memory, in bytes.
@@ -39,10 +40,15 @@ pub struct Options {
 struct Shared {
     run: RwLock<Option<(u64, Arc<Run>)>>,
     cache: Mutex<FrameCache>,
+    /// Frames that some thread is reading now, and the bell for when one of them is there.
+    reading: Mutex<Vec<FrameKey>>,
+    read: Condvar,
     reports: Mutex<Sender<Report>>,
     wake: Box<dyn Fn() + Send + Sync>,
     /// The run that was warned of last, so that it is said once.
     warned: AtomicU64,
+    /// The run whose frames were looked at for that, and in the lowest byte how many.
+    looked_at: AtomicU64,
     /// The user wants a failed write tried again now.
     retry: AtomicBool,
     /// The program ends: a write that fails once more is given up.
@@ -65,9 +71,19 @@ impl Shared {
 
     /// Says once a run that its frames are no counts.
     fn warn_of(&self, key: FrameKey, frame: &crate::domain::frame::Frame) {
-        if self.warned.load(Ordering::Relaxed) == key.run {
+        /// Frames of a run that are looked at: the next ones are no other.
+        const ENOUGH: u64 = 4;
+        let seen = (key.run << 8) | ENOUGH;
+        let before = self.looked_at.load(Ordering::Relaxed);
+        if self.warned.load(Ordering::Relaxed) == key.run || before == seen {
             return;
         }
+        let of_this_run = if before >> 8 == key.run {
+            before
+        } else {
+            key.run << 8
+        };
+        self.looked_at.store(of_this_run + 1, Ordering::Relaxed);
         let warning = self.run_of(key).and_then(|run| run.warning(frame));
         if let Some(warning) = warning
             && self.warned.swap(key.run, Ordering::Relaxed) != key.run
@@ -85,22 +101,45 @@ impl Shared {
         Ok(listed.map(Arc::new))
     }
 
-    /// A frame from memory, or read now and remembered.
-    fn frame(&self, key: FrameKey) -> Option<Result<Arc<crate::domain::frame::Frame>, String>> {
-        if let Some(frame) = lock(&self.cache).get(key.number) {
-            return Some(Ok(frame));
+    /// A frame from memory, or read now and remembered. A frame that another thread is reading is waited for.
+    fn frame(&self, key: FrameKey) -> Option<Result<Cached, String>> {
+        let mut reading = lock(&self.reading);
+        loop {
+            if let Some(cached) = lock(&self.cache).get(key.number) {
+                return Some(Ok(cached));
+            }
+            if !reading.contains(&key) {
+                break;
+            }
+            reading = self
+                .read
+                .wait(reading)
+                .unwrap_or_else(PoisonError::into_inner);
         }
         let run = self.run_of(key)?;
-        Some(match run.read_frame(key.number) {
-            Ok(frame) => {
-                let frame = Arc::new(frame);
-                if self.run_of(key).is_some() {
-                    lock(&self.cache).insert(key.number, frame.clone());
-                }
-                Ok(frame)
-            }
-            Err(error) => Err(error.to_string()),
-        })
+        reading.push(key);
+        drop(reading);
+        let _done = Reading { shared: self, key };
+        let result = run.read_frame(key.number).map(Cached::new);
+        if let Ok(cached) = &result
+            && self.run_of(key).is_some()
+        {
+            lock(&self.cache).insert(key.number, cached.clone());
+        }
+        Some(result.map_err(|error| error.to_string()))
+    }
+}
+
+/// A frame that a thread is reading; when it is dropped, whoever waits for the frame goes on.
+struct Reading<'a> {
+    shared: &'a Shared,
+    key: FrameKey,
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        lock(&self.shared.reading).retain(|other| *other != self.key);
+        self.shared.read.notify_all();
     }
 }
 
@@ -111,6 +150,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// The running threads; they end when this is dropped.
 pub struct Workers {
     files: Arc<desk::Desk<files::Wanted>>,
+    ahead: Arc<desk::Desk<VecDeque<FrameKey>>>,
     predict: Arc<desk::Desk<predict::Wanted>>,
     project: Sender<project::Task>,
     train: train::Trainer,
@@ -129,9 +169,12 @@ impl Workers {
         let shared = Arc::new(Shared {
             run: RwLock::new(None),
             cache: Mutex::new(FrameCache::new(CACHE_BYTES)),
+            reading: Mutex::default(),
+            read: Condvar::new(),
             reports: Mutex::new(sender),
             wake: Box::new(wake),
             warned: AtomicU64::new(0),
+            looked_at: AtomicU64::new(0),
             retry: AtomicBool::new(false),
             closing: AtomicBool::new(false),
         });
@@ -139,6 +182,7 @@ impl Workers {
             format!("The worker threads could not be started ({e}); close other programs.")
         };
         let files = files::start(shared.clone()).map_err(failed)?;
+        let ahead = files::start_ahead(shared.clone()).map_err(failed)?;
         let predict = predict::start(shared.clone(), options.clone()).map_err(failed)?;
         let (project, project_thread) =
             project::start(shared.clone(), options.curator.clone()).map_err(failed)?;
@@ -146,6 +190,7 @@ impl Workers {
         let train = train::Trainer::new(shared.clone(), project.clone());
         Ok(Self {
             files,
+            ahead,
             predict,
             project,
             train,
@@ -163,7 +208,7 @@ impl Workers {
                     self.files.ask(|wanted| wanted.open = Some((run, *request)));
                 }
                 Job::LoadFrame(key) => self.files.ask(|wanted| wanted.load = Some(key)),
-                Job::ReadAhead(keys) => self.files.ask(|wanted| wanted.ahead = keys.into()),
+                Job::ReadAhead(keys) => self.ahead.ask(|wanted| *wanted = keys.into()),
                 Job::Calibrate {
                     key,
                     calibrant,
@@ -245,6 +290,7 @@ impl Drop for Workers {
     fn drop(&mut self) {
         self.shared.closing.store(true, Ordering::Relaxed);
         self.files.close();
+        self.ahead.close();
         self.predict.close();
         self.train.stop();
         let _ = self.project.send(project::Task::Close);

@@ -53,12 +53,12 @@ pub fn start(shared: Arc<Shared>, options: Options) -> std::io::Result<Arc<Desk<
                         else {
                             continue;
                         };
-                        let Some(frame) = shared.frame(key) else {
+                        let Some(cached) = shared.frame(key) else {
                             continue;
                         };
-                        let result = frame.and_then(|frame| match &pool {
-                            Some(pool) => pool.install(|| predict(net, &frame)),
-                            None => predict(net, &frame),
+                        let result = cached.and_then(|cached| match &pool {
+                            Some(pool) => pool.install(|| predict(net, &cached.frame)),
+                            None => predict(net, &cached.frame),
                         });
                         let result = result.map(Arc::new);
                         shared.report(Report::Predicted {

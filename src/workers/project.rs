@@ -72,6 +72,7 @@ struct Keeper {
     curator: String,
     open: Option<Open>,
     view: Option<(u64, usize, Option<View>)>,
+    blank: Option<Arc<Sheet>>,
     closing: bool,
 }
 
@@ -86,6 +87,7 @@ pub fn start(
         curator,
         open: None,
         view: None,
+        blank: None,
         closing: false,
     };
     let thread = std::thread::Builder::new()
@@ -206,8 +208,15 @@ impl Keeper {
     }
 
     fn load(&mut self, key: FrameKey, width: usize, height: usize) -> Result<LoadedLabels, String> {
+        // Frames without labels share one sheet; who paints on it gets a copy.
+        let fits = |sheet: &&Arc<Sheet>| (sheet.width(), sheet.height()) == (width, height);
+        let sheet = match self.blank.as_ref().filter(fits) {
+            Some(sheet) => sheet.clone(),
+            None => Arc::new(Sheet::filled(width, height, 0)),
+        };
+        self.blank = Some(sheet.clone());
         let blank = || LoadedLabels {
-            sheet: Arc::new(Sheet::filled(width, height, 0)),
+            sheet: sheet.clone(),
             history: History::default(),
         };
         let Some(open) = self.opened(key) else {

@@ -231,11 +231,7 @@ fn counts(Decoded { head, bytes }: Decoded) -> Result<Pixels, String> {
     if head.width.checked_mul(head.height) != bytes.len().checked_div(head.number.bytes) {
         return Err(WRONG_SIZE.to_owned());
     }
-    let mut pixels = vec![0.0; head.width * head.height];
-    let mut bad = vec![0; pixels.len()];
-    if !number::decode(head.number, &bytes, head.codes, &mut pixels, &mut bad) {
-        return Err(WRONG_SIZE.to_owned());
-    }
+    let (pixels, mut bad) = number::decoded(head.number, &bytes, head.codes).ok_or(WRONG_SIZE)?;
     if matches!(head.format, "NPY" | "NPZ") && head.number.kind == Kind::Float {
         gaps::mark_gaps(head.width, &pixels, &mut bad);
     }

@@ -37,24 +37,22 @@ pub(super) struct Mask {
 impl StackPart {
     /// The pixels of a frame of so many cells, and why some are bad.
     pub fn read(&self, local: usize, cells: usize) -> Result<(Vec<f32>, Vec<u16>), Error> {
-        let mut bits = vec![0; cells];
-        for mask in &self.masks {
-            mask.add(local, &mut bits)?;
-        }
-        let mut pixels = vec![0.0; cells];
         let row = self.rows.get(local).copied().flatten();
         let Some((source, row)) =
             row.and_then(|(source, row)| Some((self.sources.get(source)?, row)))
         else {
-            bits.fill(bad::MISSING);
-            return Ok((pixels, bits));
+            return Ok((vec![0.0; cells], vec![bad::MISSING; cells]));
         };
         let raw = source.read(row)?;
-        if !number::decode(raw.number, &raw.bytes, self.codes, &mut pixels, &mut bits) {
+        let decoded = number::decoded(raw.number, &raw.bytes, self.codes);
+        let Some((pixels, mut bits)) = decoded.filter(|(pixels, _)| pixels.len() == cells) else {
             return Err(Error::new(
                 format!("frame {row} of {:?} has the wrong size", source.dataset),
                 &source.file,
             ));
+        };
+        for mask in &self.masks {
+            mask.add(local, &mut bits)?;
         }
         if let Some(holes) = raw.holes {
             for (bits, hole) in bits.iter_mut().zip(holes) {
