@@ -68,7 +68,7 @@ pub struct Order {
 /// What has been put on the card.
 pub enum Delivered {
     /// New classes, and new counts or those that are drawn.
-    Shown(Option<Counts>, Classes),
+    Shown(Option<Counts>, Box<Classes>),
     /// The finer levels of the counts that are drawn.
     Finer,
 }
@@ -169,7 +169,7 @@ fn carry_out(card: &Card, order: Order) -> Delivery {
     let with_classes = |counts| {
         let net = order.net.as_ref().map(|net| net.classes.as_ref());
         let classes = card.classes(size, order.label.as_deref(), net, classes)?;
-        Ok(Delivered::Shown(counts, classes))
+        Ok(Delivered::Shown(counts, Box::new(classes)))
     };
     let textures = match order.pixels {
         Pixels::Stay => with_classes(None),
@@ -365,7 +365,7 @@ impl Window {
         };
         match textures {
             Ok(Delivered::Shown(counts, classes)) if is_shown => {
-                graphics.gpu.show(counts, classes);
+                graphics.gpu.show(counts, *classes);
                 if let Some(context) = graphics.uploader.context.get() {
                     // The finer levels follow when nothing else has come.
                     context.request_repaint_after(STAYS * 2);
@@ -382,7 +382,7 @@ impl Window {
             Ok(Delivered::Shown(counts, classes)) => {
                 *graphics.gpu.spare() = Spare {
                     counts,
-                    classes: Some(classes),
+                    classes: Some(*classes),
                 };
             }
             Err(reason) => {
