@@ -8,7 +8,7 @@ use peaknet_studio::io::{OpenOptions, open_run};
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 
-const FILES: [&str; 17] = [
+const FILES: [&str; 18] = [
     "special.cbf",
     "packed.cbf",
     "folder/frame_10.cbf.gz",
@@ -18,6 +18,7 @@ const FILES: [&str; 17] = [
     "stack.npy",
     "stored.npz",
     "two.npz",
+    "cache.npz",
     "tiny.img",
     "tiny.edf",
     "plate.mar1200",

@@ -260,7 +260,11 @@ fn folders_and_single_images() {
         "npy",
     );
     check(&open("tiny.edf").read_frame(0).unwrap(), 0, (29, 37), "edf");
-    for (name, dtype) in [("stored.npz", "float32"), ("two.npz", "uint16")] {
+    for (name, dtype) in [
+        ("stored.npz", "float32"),
+        ("two.npz", "uint16"),
+        ("cache.npz", "uint16"),
+    ] {
         let run = open(name);
         assert_eq!((run.info.frames, run.info.dtype.as_str()), (3, dtype));
         check(&run.read_frame(2).unwrap(), 2, (29, 37), name);

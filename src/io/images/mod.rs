@@ -134,7 +134,7 @@ pub fn head(path: &Path, raw: Option<&RawLayout>) -> Result<Head, Error> {
         Format::Smv => smv::head(&first).map(|(head, _)| head),
         Format::Edf => edf::head(&first).map(|(head, _)| head),
         Format::Npy => npy::head(&first).map(|(head, _)| head),
-        Format::Npz => npz::array(&load(path)?, HEAD_BYTES).map(|(head, ..)| head),
+        Format::Npz => npz::head(&load(path)?),
         Format::Mar345 => mar345::head(&first),
         Format::Bruker => bruker::head(&first),
         Format::Oxford => oxford::head(&first),
@@ -210,8 +210,7 @@ fn decoded(format: Format, bytes: &[u8], frame: usize) -> Result<Decoded, String
     match format {
         Format::Cbf => cbf::decode(bytes),
         Format::Tiff => tiff::decode(bytes),
-        Format::Npz => npz::array(bytes, MOST_BYTES)
-            .and_then(|(head, start, array)| cut(&array, head, start, frame)),
+        Format::Npz => npz::decode(bytes, frame),
         Format::Mar345 => mar345::decode(bytes),
         Format::Bruker => bruker::decode(bytes),
         Format::Oxford => oxford::decode(bytes),

@@ -4,10 +4,28 @@ use super::super::number::{Kind, Number};
 use super::Head;
 use super::text::latin;
 
-/// The header and where the pixels begin.
+/// The header of an array that can be frames, and where the pixels begin.
+pub fn head(first: &[u8]) -> Result<(Head, usize), String> {
+    let (stored, shape, start) = array(first)?;
+    let (frames, height, width) = match shape.as_slice() {
+        [height, width] => (1, *height, *width),
+        [frames, height, width] => (*frames, *height, *width),
+        other => {
+            return Err(format!(
+                "the npy file has {} axes; frames have two or three",
+                other.len()
+            ));
+        }
+    };
+    let mut head = Head::new("NPY", width, height, stored);
+    head.frames = frames;
+    Ok((head, start))
+}
+
+/// How the numbers of any array are stored, its shape, and where they begin.
 ///
 /// Format: <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>.
-pub fn head(first: &[u8]) -> Result<(Head, usize), String> {
+pub fn array(first: &[u8]) -> Result<(Number, Vec<usize>, usize), String> {
     let damaged =
         || "the header of the npy file is damaged; write it again with numpy.save".to_owned();
     let (start, length) = match first.get(6) {
@@ -66,17 +84,5 @@ pub fn head(first: &[u8]) -> Result<(Head, usize), String> {
         .split(',')
         .filter_map(|n| n.trim().parse().ok())
         .collect();
-    let (frames, height, width) = match shape.as_slice() {
-        [height, width] => (1, *height, *width),
-        [frames, height, width] => (*frames, *height, *width),
-        other => {
-            return Err(format!(
-                "the npy file has {} axes; frames have two or three",
-                other.len()
-            ));
-        }
-    };
-    let mut head = Head::new("NPY", width, height, stored);
-    head.frames = frames;
-    Ok((head, start + length))
+    Ok((stored, shape, start + length))
 }

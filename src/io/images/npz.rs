@@ -1,8 +1,118 @@
-//! NumPy archives (.npz): the largest array in it that can be frames.
+//! NumPy archives (.npz): the largest array in it that can be frames, or frames that are stored sparsely.
 
 use std::io::{Cursor, Read};
 
-use super::{Head, npy};
+use super::super::number::{Kind, Number};
+use super::{Decoded, Head, npy};
+
+/// A sparse frame takes far less memory in the file than unpacked, so that its header could claim anything.
+const MOST_SPARSE: usize = 1 << 26;
+/// Edges of arrays that can be frames when nobody says that they are.
+const LEAST_EDGE: usize = 16;
+
+/// One frame; the archive holds them as they are, or sparsely.
+pub fn decode(bytes: &[u8], frame: usize) -> Result<Decoded, String> {
+    if let Some(head) = sparse_head(bytes) {
+        return sparse_frame(bytes, head?, frame);
+    }
+    let (head, start, array) = array(bytes, super::MOST_BYTES)?;
+    super::cut(&array, head, start, frame)
+}
+
+/// The header of either kind.
+pub fn head(bytes: &[u8]) -> Result<Head, String> {
+    match sparse_head(bytes) {
+        Some(head) => head,
+        None => array(bytes, super::HEAD_BYTES).map(|(head, ..)| head),
+    }
+}
+
+/// The integers of a small array of the archive.
+fn integers(bytes: &[u8], name: &str) -> Result<(Number, Vec<u64>), String> {
+    let damaged = || format!("the npz file has no readable array {name}; write it again");
+    let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).map_err(|_| damaged())?;
+    let entry = archive
+        .by_name(&format!("{name}.npy"))
+        .map_err(|_| damaged())?;
+    let mut content = Vec::new();
+    // Places of a frame's pixels: no more than it has.
+    let most = 16 * MOST_SPARSE as u64;
+    let read = entry.take(most).read_to_end(&mut content);
+    read.map_err(|_| damaged())?;
+    let (stored, _, start) = npy::array(&content)?;
+    let cells = content
+        .get(start..)
+        .ok_or_else(damaged)?
+        .chunks_exact(stored.bytes);
+    let whole = |cell: &[u8]| {
+        let mut all = [0; 8];
+        for (to, from) in all.iter_mut().zip(cell) {
+            *to = *from;
+        }
+        u64::from_le_bytes(all)
+    };
+    if stored.kind == Kind::Float || stored.big_endian {
+        return Err(damaged());
+    }
+    Ok((stored, cells.map(whole).collect()))
+}
+
+/// The header of a frame cache of HEXRD: for every frame the places and counts of the pixels that are not 0.
+///
+/// HEXRD, imageseries/save.py: arrays `shape`, `nframes`, and `N_row`, `N_col`, `N_data`. `None` for other archives.
+fn sparse_head(bytes: &[u8]) -> Option<Result<Head, String>> {
+    let archive = zip::ZipArchive::new(Cursor::new(bytes)).ok()?;
+    let has = |name: &str| archive.index_for_name(name).is_some();
+    if !["shape.npy", "nframes.npy", "0_row.npy", "0_data.npy"]
+        .into_iter()
+        .all(has)
+    {
+        return None;
+    }
+    let read = || {
+        let (_, shape) = integers(bytes, "shape")?;
+        let (_, frames) = integers(bytes, "nframes")?;
+        let (stored, _) = integers(bytes, "0_data")?;
+        let size = |n: Option<&u64>| n.and_then(|n| usize::try_from(*n).ok()).unwrap_or(0);
+        let (height, width) = (size(shape.first()), size(shape.get(1)));
+        if height
+            .checked_mul(width)
+            .is_none_or(|n| n == 0 || n > MOST_SPARSE)
+        {
+            return Err(format!(
+                "the npz file claims sparse frames of {width} x {height} pixels, which cannot be"
+            ));
+        }
+        let mut head = Head::new("HEXRD frame cache", width, height, stored);
+        head.frames = size(frames.first());
+        head.compression = Some("sparse");
+        Ok(head)
+    };
+    Some(read())
+}
+
+fn sparse_frame(bytes: &[u8], head: Head, frame: usize) -> Result<Decoded, String> {
+    let (_, rows) = integers(bytes, &format!("{frame}_row"))?;
+    let (_, columns) = integers(bytes, &format!("{frame}_col"))?;
+    let (stored, counts) = integers(bytes, &format!("{frame}_data"))?;
+    let mut dense = vec![0; head.width * head.height * head.number.bytes];
+    for ((row, column), count) in rows.iter().zip(&columns).zip(&counts) {
+        let place = usize::try_from(*row)
+            .ok()
+            .zip(usize::try_from(*column).ok());
+        let cell = place
+            .filter(|(row, column)| *row < head.height && *column < head.width)
+            .map(|(row, column)| (row * head.width + column) * stored.bytes);
+        let cell = cell.and_then(|at| dense.get_mut(at..at + stored.bytes));
+        let Some(cell) = cell.filter(|_| stored.bytes == head.number.bytes) else {
+            return Err(format!(
+                "frame {frame} of the npz file has a pixel outside of it; write the file again"
+            ));
+        };
+        cell.copy_from_slice(count.to_le_bytes().get(..stored.bytes).unwrap_or_default());
+    }
+    Ok(Decoded { head, bytes: dense })
+}
 
 /// The header of the array, where its pixels begin in its bytes, and those bytes.
 pub fn array(bytes: &[u8], most: u64) -> Result<(Head, usize, Vec<u8>), String> {
@@ -29,10 +139,12 @@ pub fn array(bytes: &[u8], most: u64) -> Result<(Head, usize, Vec<u8>), String> 
                     .width
                     .saturating_mul(head.height)
                     .saturating_mul(head.frames);
-                if head.width > 1
-                    && head.height > 1
-                    && best.as_ref().is_none_or(|(_, most, ..)| size > *most)
-                {
+                if head.width < LEAST_EDGE || head.height < LEAST_EDGE {
+                    reason = format!(
+                        "the largest array is {name} of {} x {} numbers, which is no detector frame",
+                        head.width, head.height
+                    );
+                } else if best.as_ref().is_none_or(|(_, most, ..)| size > *most) {
                     if archive.len() > 1 {
                         head.notices.push(format!(
                             "of the {} arrays in the npz file this is {name}",

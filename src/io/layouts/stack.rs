@@ -47,6 +47,17 @@ pub fn largest(facts: &Facts) -> Result<Plan, Error> {
             &facts.path,
         ));
     };
+    // Tables have two axes as well; who knows better names the data set.
+    let shape = facts.sets.get(path).and_then(|set| set.frame_shape());
+    if let Some((_, height, width)) = shape.filter(|(_, h, w)| (*h).min(*w) < 16) {
+        return Err(Error::new(
+            format!(
+                "the largest data set of this HDF5 file is {path} of {width} x {height} numbers, which is no detector frame; \
+                 give the frames, or name it with --dataset if it is one"
+            ),
+            &facts.path,
+        ));
+    }
     let mut plan = plan_of(facts, path.clone());
     plan.geometry = geometry(facts);
     plan.detector = detector(facts);
