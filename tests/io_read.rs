@@ -60,6 +60,10 @@ fn every_type_and_filter() {
         ("zstd_i64", "int64", "zstd"),
         ("lz4_u16", "uint16", "lz4"),
         ("blosc_u16", "uint16", "blosc"),
+        ("blosc2_lz_u16", "uint16", "blosc2"),
+        ("blosc2_lz4_u32", "uint32", "blosc2"),
+        ("blosc2_zstd_f32", "float32", "blosc2"),
+        ("blosc2_zlib_f64", "float64", "blosc2"),
         ("lzf_f32", "float32", "shuffle,lzf"),
         ("fletcher_u16", "uint16", "fletcher32,gzip"),
         ("raw_chunk_u32", "uint32", ""),
@@ -100,6 +104,17 @@ fn every_type_and_filter() {
         (29, 37),
         "one filter left out",
     );
+    // Several blocks along both axes, and a chunk of zeros that the index alone tells of.
+    let big = open_set("codecs.h5", "blosc2_big_u16");
+    assert!(
+        big.read_frame(0)
+            .unwrap()
+            .pixels
+            .cells()
+            .iter()
+            .all(|v| *v == 0.0)
+    );
+    check(&big.read_frame(1).unwrap(), 1, (500, 300), "blocks");
     let flat = open_set("codecs.h5", "flat_i8").read_frame(0).unwrap();
     assert_eq!(flat.pixels.get(28, 36), Some(&(value(0, 36, 28) % 100.0)));
     let hole = open_set("codecs.h5", "hole_u16");

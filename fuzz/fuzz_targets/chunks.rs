@@ -14,6 +14,7 @@ fuzz_target!(|bytes: &[u8]| {
         filters::LZ4,
         filters::BITSHUFFLE,
         filters::ZSTD,
+        filters::BLOSC2,
     ];
     let element = 1 << (element % 4);
     let filter = Filter {

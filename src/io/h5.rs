@@ -1,6 +1,7 @@
 //! HDF5: the only file (with its children) that names the HDF5 crates. Files are opened read-only.
 
 mod bitshuffle;
+mod blosc2;
 pub mod filters;
 mod register;
 mod source;

@@ -11,6 +11,7 @@ pub const SHUFFLE: i32 = 2;
 pub const LZ4: i32 = 32004;
 pub const BITSHUFFLE: i32 = 32008;
 pub const ZSTD: i32 = 32015;
+pub const BLOSC2: i32 = 32026;
 
 /// One step of a data set's filter pipeline: its registered number and its client data.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +51,7 @@ impl Filter {
             32018 => "fcidecomp",
             32019 => "jpeg",
             32024 => "sz3",
-            32026 => "blosc2",
+            BLOSC2 => "blosc2",
             32028 => "h5j2k",
             other => return format!("filter {other}"),
         };
@@ -58,7 +59,10 @@ impl Filter {
     }
 
     const fn is_ours(&self) -> bool {
-        matches!(self.id, DEFLATE | SHUFFLE | LZ4 | BITSHUFFLE | ZSTD)
+        matches!(
+            self.id,
+            DEFLATE | SHUFFLE | LZ4 | BITSHUFFLE | ZSTD | BLOSC2
+        )
     }
 }
 
@@ -110,6 +114,7 @@ pub fn undo(filter: &Filter, data: &[u8], element: usize, limit: usize) -> Resul
         ZSTD => zstd::bulk::decompress(data, limit)
             .map_err(|error| format!("is not valid zstd data ({error})")),
         LZ4 => lz4_blocks(data, limit),
+        BLOSC2 => super::blosc2::decode(data, limit),
         BITSHUFFLE => bitshuffle(&filter.values, data, element, limit),
         other => Err(format!("needs filter {other}")),
     }
@@ -242,7 +247,7 @@ mod tests {
             &[0, 0, 0, 2, 0x0f, 0],
         ]
         .concat();
-        for id in [DEFLATE, LZ4, BITSHUFFLE, ZSTD] {
+        for id in [DEFLATE, LZ4, BITSHUFFLE, ZSTD, BLOSC2] {
             let filter = Filter {
                 id,
                 values: vec![0, 0, 4, 0, 2],

@@ -6,9 +6,9 @@ use std::sync::OnceLock;
 use hdf5_sys::h5::{H5allocate_memory, H5free_memory};
 use hdf5_sys::h5z::{H5Z_CLASS_T_VERS, H5Z_FLAG_REVERSE, H5Z_class2_t, H5Zregister};
 
-use super::filters::{self, BITSHUFFLE, Filter, LZ4, ZSTD};
+use super::filters::{self, BITSHUFFLE, BLOSC2, Filter, LZ4, ZSTD};
 
-/// Registers bitshuffle, LZ4 and zstd once in this process.
+/// Registers bitshuffle, LZ4, zstd and Blosc2 once in this process.
 #[expect(unsafe_code, reason = "H5Zregister is not in the safe crate")]
 pub fn register_filters() {
     static DONE: OnceLock<()> = OnceLock::new();
@@ -17,6 +17,7 @@ pub fn register_filters() {
             (BITSHUFFLE, c"bitshuffle", bitshuffle as Callback),
             (LZ4, c"lz4", lz4 as Callback),
             (ZSTD, c"zstd", zstd as Callback),
+            (BLOSC2, c"blosc2", blosc2 as Callback),
         ] {
             let class = H5Z_class2_t {
                 version: H5Z_CLASS_T_VERS as i32,
@@ -63,6 +64,7 @@ macro_rules! callback {
 callback!(bitshuffle, BITSHUFFLE);
 callback!(lz4, LZ4);
 callback!(zstd, ZSTD);
+callback!(blosc2, BLOSC2);
 
 /// Decodes `*buffer` and replaces it; 0 tells HDF5 that it failed.
 #[expect(unsafe_code, reason = "HDF5 hands over raw buffers")]
@@ -97,6 +99,8 @@ unsafe fn run(
     let element = filter.values.get(2).copied().unwrap_or(1) as usize;
     // No chunk of HDF5 is larger than 4 GiB; the header of the data says how large this one is.
     let limit = match id {
+        // The filter's client data: revision, bytes of a block, of an element and of the chunk (hdf5-blosc2).
+        BLOSC2 => filter.values.get(3).map_or(0, |size| *size as usize),
         ZSTD => usize::try_from(zstd_size(data)).unwrap_or(usize::MAX),
         BITSHUFFLE if filter.values.get(4).copied().unwrap_or(0) == 0 => length,
         _ => data
