@@ -13,7 +13,7 @@ for name in glob.glob(f"{made}/*.*") + glob.glob(f"{made}/folder/*.cbf"):
 for kind, target in ("geom", "geometry"), ("poni", "geometry"), ("stream", "lists"), ("lst", "lists"):
     for name in glob.glob(f"{made}/*.{kind}"):
         shutil.copy(name, f"fuzz/seeds/{target}")
-ids = [1, 2, 32004, 32008, 32015, 32026]
+ids = [1, 2, 32004, 32008, 32015, 32026, 32000]
 with h5py.File(f"{made}/codecs.h5") as f:
     for name, d in f.items():
         if not d.chunks or d.shape == ():

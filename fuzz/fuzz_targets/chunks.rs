@@ -15,6 +15,7 @@ fuzz_target!(|bytes: &[u8]| {
         filters::BITSHUFFLE,
         filters::ZSTD,
         filters::BLOSC2,
+        filters::LZF,
     ];
     let element = 1 << (element % 4);
     let filter = Filter {

@@ -1,4 +1,5 @@
-//! Blosc2 chunks (HDF5 filter 32026): a contiguous frame with one chunk, whose blocks may tile several axes.
+//! Blosc2 chunks (HDF5 filter 32026): a contiguous frame with one chunk, whose blocks may tile several axes. Also bare chunks
+//! of Blosc 1 (filter 32001), which are the same but for a rest of elements that are not eight.
 //!
 //! Formats: README_CFRAME_FORMAT, README_CHUNK_FORMAT and README_B2ND_METALAYER of C-Blosc2 2.x; BloscLZ as FastLZ level 2 with
 //! distances beyond 8191. The delta filter, dictionaries and codecs of plugins are not read.
@@ -158,6 +159,8 @@ struct Chunk {
     is_split: bool,
     element: usize,
     block: usize,
+    /// Blosc 1 leaves a block alone whose elements are not a multiple of eight, Blosc 2 only the rest.
+    is_first: bool,
     /// Filters and what they are told, in the order in which they were applied.
     filters: Vec<(u8, u8)>,
 }
@@ -165,7 +168,7 @@ struct Chunk {
 /// One chunk of the format of Blosc 1 or 2, of at most `limit` bytes.
 fn chunk(data: &[u8], limit: usize) -> Result<Vec<u8>, &'static str> {
     let header = data.first_chunk::<16>().ok_or(TRUNCATED)?;
-    let [_, _, flags, element, ..] = *header;
+    let [version, _, flags, element, ..] = *header;
     let (size, block, stored) = (
         le_u32(header, 4).ok_or(TRUNCATED)?,
         le_u32(header, 8).ok_or(TRUNCATED)?,
@@ -212,6 +215,7 @@ fn chunk(data: &[u8], limit: usize) -> Result<Vec<u8>, &'static str> {
         is_split: flags & 0x10 == 0,
         element: usize::from(element).max(1),
         block,
+        is_first: version <= 2,
         filters,
     };
     let starts = data
@@ -220,10 +224,14 @@ fn chunk(data: &[u8], limit: usize) -> Result<Vec<u8>, &'static str> {
     let mut out = vec![0; size];
     out.par_chunks_mut(block)
         .zip(starts.par_chunks_exact(4))
-        .try_for_each(|(target, at)| {
-            let at = le_u32(at, 0).ok_or(TRUNCATED)?;
-            chunk.block(data.get(at..).ok_or(TRUNCATED)?, target)
-        })?;
+        .with_min_len(4)
+        .try_for_each_init(
+            || vec![0; block],
+            |scratch, (target, at)| {
+                let at = le_u32(at, 0).ok_or(TRUNCATED)?;
+                chunk.block(data.get(at..).ok_or(TRUNCATED)?, target, scratch)
+            },
+        )?;
     Ok(out)
 }
 
@@ -242,7 +250,61 @@ fn repeated(value: &[u8], element: u8, size: usize) -> Vec<u8> {
 }
 
 impl Chunk {
-    fn block(&self, mut data: &[u8], target: &mut [u8]) -> Result<(), &'static str> {
+    /// Unpacks one block; `scratch` is as long as the longest.
+    fn block(
+        &self,
+        data: &[u8],
+        target: &mut [u8],
+        scratch: &mut [u8],
+    ) -> Result<(), &'static str> {
+        let scratch = scratch.get_mut(..target.len()).ok_or(DAMAGED)?;
+        let mut filters = self.filters.iter().rev();
+        // 0 does nothing, and 4 cut the precision before.
+        let mut next = || filters.find(|(filter, _)| !matches!(filter, 0 | 4));
+        let Some(first) = next() else {
+            return self.streams(data, target);
+        };
+        self.streams(data, scratch)?;
+        self.undo(*first, scratch, target)?;
+        while let Some(filter) = next() {
+            scratch.copy_from_slice(target);
+            target.fill(0);
+            self.undo(*filter, scratch, target)?;
+        }
+        Ok(())
+    }
+
+    fn undo(
+        &self,
+        (filter, told): (u8, u8),
+        from: &[u8],
+        to: &mut [u8],
+    ) -> Result<(), &'static str> {
+        let element = if told == 0 {
+            self.element
+        } else {
+            usize::from(told)
+        };
+        match filter {
+            1 => unshuffle_bytes(from, element, to),
+            2 => {
+                let whole = from.len() / (8 * element) * (8 * element);
+                if self.is_first && whole < from.len() / element * element {
+                    to.copy_from_slice(from);
+                    return Ok(());
+                }
+                let (planes, rest) = from.split_at(whole);
+                let (to, left) = to.split_at_mut(whole);
+                unshuffle_bits(planes, element, to);
+                left.copy_from_slice(rest);
+            }
+            _ => return Err("was written with a Blosc2 filter that is not read here"),
+        }
+        Ok(())
+    }
+
+    /// Unpacks the streams of a block one behind the other.
+    fn streams(&self, mut data: &[u8], target: &mut [u8]) -> Result<(), &'static str> {
         let is_whole = target.len() == self.block;
         let streams = if self.is_split && is_whole && target.len().is_multiple_of(self.element) {
             self.element
@@ -270,34 +332,6 @@ impl Chunk {
                 target.copy_from_slice(stream); // it did not shrink
             } else {
                 self.stream(stream, target)?;
-            }
-        }
-        let mut scratch = Vec::new();
-        for (filter, told) in self.filters.iter().rev() {
-            let element = if *told == 0 {
-                self.element
-            } else {
-                usize::from(*told)
-            };
-            match filter {
-                // Nothing, and a precision that was cut before.
-                0 | 4 => {}
-                1 => {
-                    scratch.clear();
-                    scratch.extend_from_slice(target);
-                    unshuffle_bytes(&scratch, element, target);
-                }
-                2 => {
-                    scratch.clear();
-                    scratch.extend_from_slice(target);
-                    let whole = target.len() / (8 * element) * (8 * element);
-                    let (Some(from), Some(to)) = (scratch.get(..whole), target.get_mut(..whole))
-                    else {
-                        return Err(DAMAGED);
-                    };
-                    unshuffle_bits(from, element, to);
-                }
-                _ => return Err("was written with a Blosc2 filter that is not read here"),
             }
         }
         Ok(())

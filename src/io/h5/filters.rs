@@ -8,6 +8,8 @@ use super::bitshuffle::{unshuffle_bits, unshuffle_bytes};
 
 pub const DEFLATE: i32 = 1;
 pub const SHUFFLE: i32 = 2;
+pub const LZF: i32 = 32000;
+pub const BLOSC: i32 = 32001;
 pub const LZ4: i32 = 32004;
 pub const BITSHUFFLE: i32 = 32008;
 pub const ZSTD: i32 = 32015;
@@ -34,8 +36,8 @@ impl Filter {
             6 => "scaleoffset",
             305 => "lzo",
             307 => "bzip2",
-            32000 => "lzf",
-            32001 => "blosc",
+            LZF => "lzf",
+            BLOSC => "blosc",
             32002 => "mafisc",
             32003 => "snappy",
             LZ4 => "lz4",
@@ -59,9 +61,14 @@ impl Filter {
     }
 
     const fn is_ours(&self) -> bool {
+        /// The number of snappy in the client data of Blosc, the only codec of it that is left to HDF5.
+        const SNAPPY: u32 = 3;
+        if self.id == BLOSC && matches!(self.values.as_slice(), [_, _, _, _, _, _, SNAPPY, ..]) {
+            return false;
+        }
         matches!(
             self.id,
-            DEFLATE | SHUFFLE | LZ4 | BITSHUFFLE | ZSTD | BLOSC2
+            DEFLATE | LZF | BLOSC | SHUFFLE | LZ4 | BITSHUFFLE | ZSTD | BLOSC2
         )
     }
 }
@@ -114,7 +121,8 @@ pub fn undo(filter: &Filter, data: &[u8], element: usize, limit: usize) -> Resul
         ZSTD => zstd::bulk::decompress(data, limit)
             .map_err(|error| format!("is not valid zstd data ({error})")),
         LZ4 => lz4_blocks(data, limit),
-        BLOSC2 => super::blosc2::decode(data, limit),
+        BLOSC | BLOSC2 => super::blosc2::decode(data, limit),
+        LZF => lzf(data, limit).ok_or_else(|| "is not valid LZF data".to_owned()),
         BITSHUFFLE => bitshuffle(&filter.values, data, element, limit),
         other => Err(format!("needs filter {other}")),
     }
@@ -160,6 +168,45 @@ fn lz4_blocks(data: &[u8], limit: usize) -> Result<Vec<u8>, String> {
         }
     }
     Ok(out)
+}
+
+/// Filter 32000 (LibLZF): below 32 so many literals and one more follow; else a match of the length in the upper three bits
+/// (of 7, more in the next byte) and 2, at the distance in the lower five bits and the next byte, and 1.
+fn lzf(mut data: &[u8], limit: usize) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(limit);
+    while let Some((first, rest)) = data.split_first() {
+        data = rest;
+        let first = usize::from(*first);
+        if first < 32 {
+            let (literals, rest) = data.split_at_checked(first + 1)?;
+            data = rest;
+            out.extend_from_slice(literals);
+        } else {
+            let mut length = first >> 5;
+            if length == 7 {
+                let (more, rest) = data.split_first()?;
+                data = rest;
+                length += usize::from(*more);
+            }
+            let (low, rest) = data.split_first()?;
+            data = rest;
+            let distance = (first & 31) << 8 | usize::from(*low);
+            let from = out.len().checked_sub(distance + 1)?;
+            length += 2;
+            if distance + 1 >= length {
+                out.extend_from_within(from..from + length);
+            } else {
+                for step in 0..length {
+                    let byte = *out.get(from + step)?;
+                    out.push(byte);
+                }
+            }
+        }
+        if out.len() > limit {
+            return None;
+        }
+    }
+    Some(out)
 }
 
 /// Filter 32008. Compressed: u64 size and u32 block size in bytes, then blocks of u32 length and data,
@@ -247,7 +294,7 @@ mod tests {
             &[0, 0, 0, 2, 0x0f, 0],
         ]
         .concat();
-        for id in [DEFLATE, LZ4, BITSHUFFLE, ZSTD, BLOSC2] {
+        for id in [DEFLATE, LZF, BLOSC, LZ4, BITSHUFFLE, ZSTD, BLOSC2] {
             let filter = Filter {
                 id,
                 values: vec![0, 0, 4, 0, 2],
