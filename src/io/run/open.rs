@@ -499,11 +499,17 @@ fn join(
     inputs.extend(items.iter().map(|item| item.file.clone()));
     inputs.sort_unstable();
     inputs.dedup();
+    let beside = paths.first().map(|path| path.with_extension("stream"));
     let lists = match (&options.peaks, parts.as_slice()) {
         (Some(path), _) => Some(Lists::open(path)?),
         (None, [Part::Stack(_)]) => facts.as_ref().and_then(Lists::own),
         _ => None,
     };
+    // A stream of the same name lies beside the run because it is about it; one that is damaged is not asked for.
+    let lists = lists.or_else(|| {
+        let stream = beside.filter(|path| paths.len() == 1 && path.is_file())?;
+        Lists::open(&stream).ok()
+    });
     inputs.extend(options.peaks.clone());
     let mut run = Run {
         lists,
