@@ -11,7 +11,9 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use peaknet_studio::domain::brush::{Paint, stroke};
+use peaknet_studio::domain::finders::{Finder, Peakfinder8, Robust, radius_bins};
 use peaknet_studio::domain::frame::{Frame, RunInfo};
+use peaknet_studio::domain::geometry::Geometry;
 use peaknet_studio::domain::grid::Grid;
 use peaknet_studio::domain::labels::{Class, Edit, Sheet};
 use peaknet_studio::domain::peaks::settle_peaks;
@@ -47,6 +49,22 @@ fn main() {
     time("prepare 1920 x 1920", 9, || {
         black_box(prepare(&frame));
     });
+    let geometry = Geometry::default();
+    let bins = radius_bins(&geometry, frame.width(), frame.height());
+    for (name, finder) in [
+        (
+            "peakfinder8 on 1920 x 1920",
+            Finder::Peakfinder8(Peakfinder8::default()),
+        ),
+        (
+            "robust peak finder on 1920 x 1920",
+            Finder::Robust(Robust::default()),
+        ),
+    ] {
+        time(name, 9, || {
+            black_box(finder.find(&frame, &bins, &[]));
+        });
+    }
     if let Some(folder) = catalog::shipped() {
         let net = Net::load(&folder, DeviceChoice::Cpu).expect("the shipped net loads");
         time("predict 1920 x 1920 (net, CPU)", 5, || {

@@ -319,9 +319,36 @@ fn the_whole_loop_runs_headless() {
         "run.cxi",
     ]))[0];
     assert_eq!(same["peaks"]["f1"], 1.0);
+    // Classical finders need no net and find most of what is there.
+    for (finder, least) in [("peakfinder8", 0.5), ("robust", 0.3)] {
+        let out = format!("{finder}.cxi");
+        run(&["predict", "run.cxi", "--out", &out, "--finder", finder]);
+        let found = &json(&run(&["score", "--peaks", &out, "--against", "run.cxi"]))[0]["peaks"];
+        let recall = found["recall"].as_f64().unwrap();
+        assert!(recall > least, "{finder}: {found}");
+    }
     run(&[
         "mask", "run.cxi", "--frame", "2", "--out", "m.npy", "--net", "net",
     ]);
+    // What the detector says needs none either, and comes back as a mask of the run.
+    run(&["mask", "run.cxi", "--from", "detector", "--out", "bad.edf"]);
+    run(&[
+        "mask",
+        "run.cxi",
+        "--from",
+        "statistics",
+        "--out",
+        "suspects.h5",
+    ]);
+    let masked = &json(&run(&[
+        "info",
+        "run.cxi",
+        "--bad-pixels",
+        "bad.edf",
+        "--json",
+    ]))[0];
+    let said = masked["notices"].to_string();
+    assert!(said.contains("bad.edf is not 0"), "{said}");
     assert_eq!(
         std::fs::metadata(folder.join("m.npy")).unwrap().len(),
         128 + 192 * 128 * 2

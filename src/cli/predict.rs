@@ -15,8 +15,9 @@ use super::arguments::{FrameRange, NetArguments, RunArguments, fraction, frames}
 use super::output::{line, milliseconds, progress, rounded, speak};
 use super::reading::{ReadFrame, read_ahead};
 use super::{Failure, Outcome, nets};
-use crate::domain::frame::{Frame, bad};
-use crate::domain::grid::Grid;
+use crate::domain::finders::{Finder, Peakfinder8, Robust, radius_bins};
+use crate::domain::frame::{Frame, RunInfo, bad};
+use crate::domain::grid::{Grid, PixelRect};
 use crate::domain::labels::{Class, Sheet};
 use crate::domain::peaks;
 use crate::io::cxi_out::{CxiOptions, CxiOut};
@@ -29,6 +30,11 @@ pub struct PredictArguments {
     /// The CXI file to write; OUT.geom and OUT.lst appear beside it
     #[arg(long, value_name = "OUT.cxi")]
     out: PathBuf,
+    /// What finds the peaks: the net, or a classical finder (peaks only, no artifact)
+    #[arg(long, value_enum, default_value = "net")]
+    finder: FinderName,
+    #[command(flatten)]
+    classical: FinderArguments,
     #[command(flatten)]
     net: NetArguments,
     /// Only these frames, as A..B (half open)
@@ -61,6 +67,146 @@ pub struct PredictArguments {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FinderName {
+    Net,
+    /// A threshold per ring about the beam (Cheetah, CrystFEL)
+    Peakfinder8,
+    /// Robust Peak Finder: a background per patch by order statistics
+    Robust,
+}
+
+/// Parameters of the classical finders; what is not given has the finder's own default.
+#[derive(Args, Clone, Copy, Debug, Default)]
+#[command(next_help_heading = "Classical finders")]
+pub struct FinderArguments {
+    /// Least signal-to-noise ratio [default: 5 of peakfinder8, 8 of robust]
+    #[arg(long, value_name = "SNR", value_parser = super::arguments::positive)]
+    finder_snr: Option<f64>,
+    /// Least value of a peak pixel in the frame's units, for peakfinder8 [default: none]
+    #[arg(long, value_name = "ADU", allow_negative_numbers = true)]
+    finder_threshold: Option<f32>,
+    /// Least number of pixels [default: 2]
+    #[arg(long, value_name = "N")]
+    finder_min_pixels: Option<usize>,
+    /// Greatest number of pixels [default: 200 of peakfinder8, 50 of robust]
+    #[arg(long, value_name = "N")]
+    finder_max_pixels: Option<usize>,
+    /// Half the reach of the local background, for peakfinder8, in pixels [default: 3]
+    #[arg(long, value_name = "PX")]
+    finder_background_radius: Option<usize>,
+}
+
+impl FinderArguments {
+    /// The finder with these parameters; `None` for the net.
+    fn finder(&self, name: FinderName) -> Option<Finder> {
+        let snr = self.finder_snr.map(|snr| snr as f32);
+        match name {
+            FinderName::Net => None,
+            FinderName::Peakfinder8 => {
+                let usual = Peakfinder8::default();
+                Some(Finder::Peakfinder8(Peakfinder8 {
+                    threshold: self.finder_threshold.unwrap_or(usual.threshold),
+                    min_snr: snr.unwrap_or(usual.min_snr),
+                    min_pixels: self.finder_min_pixels.unwrap_or(usual.min_pixels),
+                    max_pixels: self.finder_max_pixels.unwrap_or(usual.max_pixels),
+                    local_background_radius: self
+                        .finder_background_radius
+                        .unwrap_or(usual.local_background_radius)
+                        .min(1000),
+                    ..usual
+                }))
+            }
+            FinderName::Robust => {
+                let usual = Robust::default();
+                Some(Finder::Robust(Robust {
+                    min_snr: snr.unwrap_or(usual.min_snr),
+                    min_pixels: self.finder_min_pixels.unwrap_or(usual.min_pixels),
+                    max_pixels: self.finder_max_pixels.unwrap_or(usual.max_pixels),
+                    ..usual
+                }))
+            }
+        }
+    }
+}
+
+/// What finds the peaks of a run.
+enum Source {
+    Net(Box<Net>),
+    Finder {
+        finder: Finder,
+        name: &'static str,
+        bins: Grid<u16>,
+        panels: Vec<PixelRect>,
+    },
+}
+
+impl Source {
+    fn load(arguments: &PredictArguments, info: &RunInfo) -> Result<Self, Failure> {
+        let Some(finder) = arguments.classical.finder(arguments.finder) else {
+            return Ok(Self::Net(Box::new(nets::load(&arguments.net)?)));
+        };
+        let geometry = &info.geometry;
+        if geometry.beam_center_px.is_none() && geometry.panels.is_empty() {
+            speak(
+                "the beam centre is not known, the middle of the frame stands in for it; give --beam-center-px",
+            );
+        }
+        Ok(Self::Finder {
+            name: match finder {
+                Finder::Peakfinder8(_) => "peakfinder8",
+                Finder::Robust(_) => "robust",
+            },
+            bins: radius_bins(geometry, info.width, info.height),
+            panels: geometry.panels.iter().map(|panel| panel.rect).collect(),
+            finder,
+        })
+    }
+
+    fn name(&self) -> &str {
+        match self {
+            Self::Net(net) => net.name(),
+            Self::Finder { name, .. } => name,
+        }
+    }
+
+    fn digest(&self) -> Option<&str> {
+        match self {
+            Self::Net(net) => Some(net.digest()),
+            Self::Finder { .. } => None,
+        }
+    }
+
+    fn device(&self) -> String {
+        match self {
+            Self::Net(net) => net.device_name(),
+            Self::Finder { .. } => "CPU".to_owned(),
+        }
+    }
+
+    /// The class maps of frames.
+    fn classes(&self, frames: &[&Frame], threshold: Option<f32>) -> Result<Vec<Sheet>, Failure> {
+        match self {
+            Self::Net(net) => {
+                let predictions = net.predict(frames, threshold)?;
+                Ok(predictions
+                    .into_iter()
+                    .map(|prediction| prediction.classes)
+                    .collect())
+            }
+            Self::Finder {
+                finder,
+                bins,
+                panels,
+                ..
+            } => Ok(frames
+                .iter()
+                .map(|frame| finder.find(frame, bins, panels))
+                .collect()),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum MaskKind {
     Artifact,
     None,
@@ -75,6 +221,8 @@ impl PredictArguments {
                 open: super::arguments::OpenArguments::default(),
             },
             out: out.to_owned(),
+            finder: FinderName::Net,
+            classical: FinderArguments::default(),
             net,
             frames: None,
             batch: None,
@@ -109,20 +257,20 @@ struct Totals {
 pub fn run(arguments: &PredictArguments) -> Outcome {
     let run = arguments.run.open()?;
     let range = FrameRange::within(arguments.frames, run.info.frames)?;
-    let net = nets::load(&arguments.net)?;
+    let source = Source::load(arguments, &run.info)?;
     let options = CxiOptions {
         classes: arguments.classes,
         artifact_mask: arguments.mask == MaskKind::Artifact,
         peak_margin: arguments.peak_margin,
-        net_name: Some(net.name().to_owned()),
-        net_digest: Some(net.digest().to_owned()),
+        net_name: Some(source.name().to_owned()),
+        net_digest: source.digest().map(str::to_owned),
         force: arguments.force,
     };
     let out = CxiOut::create(&arguments.out, &run, range.clone(), &options)?;
     for notice in &run.info.notices {
         speak(notice);
     }
-    let device = net.device_name();
+    let device = source.device();
     let on_cpu = device.to_lowercase().contains("cpu");
     let batch = arguments
         .batch
@@ -140,7 +288,7 @@ pub fn run(arguments: &PredictArguments) -> Outcome {
                 return Ok(());
             }
             let threshold = arguments.threshold.map(|p| p as f32);
-            for predicted in predict(&net, threshold, std::mem::take(&mut waiting), &run.info)? {
+            for predicted in predict(&source, threshold, std::mem::take(&mut waiting), &run.info)? {
                 // The writer hangs up only when it failed; its own error says why.
                 sender.send(predicted).map_err(|_| Failure::PipeClosed)?;
             }
@@ -168,8 +316,8 @@ pub fn run(arguments: &PredictArguments) -> Outcome {
             "unreadable": totals.unreadable,
             "seconds": rounded(seconds, 4),
             "device": device,
-            "net": net.name(),
-            "net_digest": net.digest(),
+            "net": source.name(),
+            "net_digest": source.digest(),
             "out": arguments.out,
         }}))?;
     } else {
@@ -194,7 +342,7 @@ pub fn run(arguments: &PredictArguments) -> Outcome {
 
 /// Puts one batch through the net; frames that could not be read stay in their place.
 fn predict(
-    net: &Net,
+    source: &Source,
     threshold: Option<f32>,
     batch: Vec<(usize, ReadFrame)>,
     info: &crate::domain::frame::RunInfo,
@@ -207,14 +355,14 @@ fn predict(
     let predictions = if readable.is_empty() {
         Vec::new()
     } else {
-        net.predict(&readable, threshold)?
+        source.classes(&readable, threshold)?
     };
     let took = start.elapsed() / readable.len().max(1) as u32;
     let mut predictions = predictions.into_iter();
     let done = batch.into_iter().map(|(number, read)| match read.result {
         Ok(frame) => Predicted {
             frame,
-            classes: predictions.next().map(|prediction| prediction.classes),
+            classes: predictions.next(),
             read: read.took,
             net: took,
         },
@@ -253,7 +401,11 @@ fn write(
         let found = done
             .classes
             .as_mut()
-            .map(|classes| peaks::settle_peaks(&done.frame, classes))
+            .map(|classes| match arguments.finder {
+                FinderName::Net => peaks::settle_peaks(&done.frame, classes),
+                // A classical finder has had its own word about noise.
+                _ => peaks::measure_peaks(&done.frame, classes),
+            })
             .unwrap_or_default();
         let took = start.elapsed();
         out.push(&done.frame, done.classes.as_ref(), &found)?;

@@ -5,6 +5,7 @@ pub mod brush;
 pub mod calibrant;
 pub mod components;
 pub mod doubt;
+pub mod finders;
 pub mod frame;
 pub mod geometry;
 pub mod grid;

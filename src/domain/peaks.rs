@@ -120,7 +120,7 @@ pub fn settle_peaks(frame: &Frame, classes: &mut Sheet) -> Vec<Peak> {
 }
 
 /// Whether the valid pixels (some thousands of them) are whole numbers.
-fn is_counting(frame: &Frame) -> bool {
+pub(super) fn is_counting(frame: &Frame) -> bool {
     let step = (frame.pixels.len() / 4096).max(1) | 1;
     let cells = frame.pixels.cells().iter().zip(frame.bad.cells());
     cells

@@ -1,0 +1,75 @@
+//! Classical peak finders: baselines for the net, and first labels where no net is trusted.
+//!
+//! Both give a class map whose peaks are measured like those of a net, so that lists can be compared.
+
+mod peakfinder8;
+mod robust;
+
+pub use peakfinder8::{Peakfinder8, radius_bins};
+pub use robust::Robust;
+
+use super::frame::Frame;
+use super::grid::{Grid, PixelRect};
+use super::labels::{Class, Sheet};
+
+/// A finder with its parameters.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Finder {
+    Peakfinder8(Peakfinder8),
+    Robust(Robust),
+}
+
+impl Finder {
+    /// The class map of a frame: class peak where the finder sees one, background elsewhere.
+    ///
+    /// `bins` are the integer distances from the beam, in pixels ([`radius_bins`]); `panels` are the parts of the slab that
+    /// peaks do not reach across, all of it where there are none.
+    pub fn find(&self, frame: &Frame, bins: &Grid<u16>, panels: &[PixelRect]) -> Sheet {
+        let whole = [frame.pixels.rect()];
+        let panels = if panels.is_empty() { &whole } else { panels };
+        let peaks = match self {
+            Self::Peakfinder8(options) => options.peaks(frame, bins, panels),
+            Self::Robust(options) => options.peaks(frame, panels),
+        };
+        let mut sheet = Sheet::filled(frame.width(), frame.height(), Class::Background.code());
+        for at in peaks.iter().flatten() {
+            if let Some(cell) = sheet.cells_mut().get_mut(*at) {
+                *cell = Class::Peak.code();
+            }
+        }
+        sheet
+    }
+}
+
+/// Pixels above their thresholds that hang together over edges and corners within one rectangle; each as its places.
+struct Floods<'a> {
+    width: usize,
+    rect: PixelRect,
+    is_above: &'a mut [bool],
+    stack: Vec<usize>,
+}
+
+impl Floods<'_> {
+    /// The component that a pixel belongs to; its pixels are taken out.
+    fn take(&mut self, first: usize) -> Vec<usize> {
+        let mut pixels = Vec::new();
+        self.stack.push(first);
+        if let Some(is_above) = self.is_above.get_mut(first) {
+            *is_above = false;
+        }
+        while let Some(at) = self.stack.pop() {
+            pixels.push(at);
+            let (x, y) = (at % self.width, at / self.width);
+            for v in y.saturating_sub(1).max(self.rect.y0)..(y + 2).min(self.rect.y1) {
+                for u in x.saturating_sub(1).max(self.rect.x0)..(x + 2).min(self.rect.x1) {
+                    let near = v * self.width + u;
+                    if let Some(is_above) = self.is_above.get_mut(near).filter(|above| **above) {
+                        *is_above = false;
+                        self.stack.push(near);
+                    }
+                }
+            }
+        }
+        pixels
+    }
+}
