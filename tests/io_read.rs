@@ -717,6 +717,31 @@ fn events_in_groups_with_a_geometry_that_says_all() {
             }
         }
     }
+    assert!(
+        run.event(2).ends_with("events.h5 tag-200//0"),
+        "{}",
+        run.event(2)
+    );
+    // A stream names the event by what stands for `%`.
+    let folder = tempfile::tempdir().unwrap();
+    let stream = folder.path().join("a.stream");
+    let chunk = |tag: &str, x: usize| {
+        format!(
+            "----- Begin chunk -----\nImage filename: /x/events.h5\nEvent: {tag}//\nPeaks from peak search\n\
+             fs/px ss/px\n {x}.5 20.5\nEnd of peak list\n----- End chunk -----\n"
+        )
+    };
+    std::fs::write(&stream, chunk("tag-200", 7) + &chunk("tag-9", 3)).unwrap();
+    let with_stream = OpenOptions {
+        peaks: Some(stream),
+        ..options.clone()
+    };
+    let listed = open_run(&[fixture("events.h5")], &with_stream).unwrap();
+    let found = |number| listed.listed(number).unwrap().map(|listed| listed.found);
+    assert_eq!(
+        (found(0), found(1), found(2)),
+        (Some(vec![(3.5, 20.5)]), None, Some(vec![(7.5, 20.5)]))
+    );
     let list = open_run(&[fixture("events.lst")], &options).unwrap();
     check(&list.read_frame(0).unwrap(), 2, (29, 37), "tag-200");
     check(&list.read_frame(1).unwrap(), 0, (29, 37), "tag-9");

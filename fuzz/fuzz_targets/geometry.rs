@@ -8,7 +8,7 @@ fuzz_target!(|bytes: &[u8]| {
     let text = String::from_utf8_lossy(bytes);
     if let Ok(geom) = crystfel::parse_geom(&text) {
         let (geometry, _) = geom.geometry(|_| Some(1.0), &[40, 50]);
-        let _ = geom.rules(50, 40, &[40, 50], &geometry);
+        let _ = geom.rules(50, 40, &[40, 50]);
         let lines = crystfel::GeomLines {
             data: "/data",
             mask: None,

@@ -473,7 +473,6 @@ impl Gpu {
         &mut self.spare
     }
 
-    /// Takes over the classes of label and net within a rectangle of the frame.
     /// The counts that are drawn now.
     pub fn drawn(&self) -> Option<&Counts> {
         self.textures.as_ref().map(|textures| &textures.counts)
@@ -486,6 +485,7 @@ impl Gpu {
         }
     }
 
+    /// Takes over the classes of label and net within a rectangle of the frame.
     pub fn set_marks(&mut self, rect: PixelRect, label: Option<&Sheet>, net: Option<&Sheet>) {
         if let Some(textures) = &mut self.textures {
             self.card.mark(&mut textures.classes, rect, label, net);

@@ -6,15 +6,15 @@
 use super::frame::{Frame, bad};
 use super::grid::Grid;
 
-/// Values over time of every pixel: as many frames as fit into this much memory are kept.
-const MOST_BYTES: usize = 1 << 30;
+/// As many frames as fit into this much memory are looked at, but never fewer than can tell anything.
+const MOST_BYTES: usize = 3 << 29;
 /// Fewer frames cannot tell a hot pixel from a Bragg peak.
 pub const LEAST_FRAMES: usize = 5;
 const MOST_FRAMES: usize = 64;
 
 /// How many frames of this size are looked at.
 pub fn frames_wanted(width: usize, height: usize) -> usize {
-    (MOST_BYTES / (width * height * 4).max(1)).clamp(LEAST_FRAMES, MOST_FRAMES)
+    (MOST_BYTES / (width * height * 6).max(1)).clamp(LEAST_FRAMES, MOST_FRAMES)
 }
 
 /// How many pixels are suspected of what.

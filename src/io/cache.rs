@@ -21,10 +21,13 @@ impl Cached {
     }
 }
 
-/// A cache of frames by their number in the run.
+/// The number of an opening, and that of a frame of it.
+pub type Place = (u64, usize);
+
+/// A cache of frames by the opening of the run that they belong to and their number in it.
 #[derive(Debug)]
 pub struct FrameCache {
-    frames: HashMap<usize, (u64, Cached)>,
+    frames: HashMap<Place, (u64, Cached)>,
     clock: u64,
     bytes: usize,
     capacity: usize,
@@ -42,22 +45,22 @@ impl FrameCache {
     }
 
     /// The frame, which counts as used now.
-    pub fn get(&mut self, number: usize) -> Option<Cached> {
+    pub fn get(&mut self, place: Place) -> Option<Cached> {
         self.clock += 1;
-        let (used, cached) = self.frames.get_mut(&number)?;
+        let (used, cached) = self.frames.get_mut(&place)?;
         *used = self.clock;
         Some(cached.clone())
     }
 
-    pub fn contains(&self, number: usize) -> bool {
-        self.frames.contains_key(&number)
+    pub fn contains(&self, place: Place) -> bool {
+        self.frames.contains_key(&place)
     }
 
     /// Keeps a frame and drops the longest unused ones until the rest fits.
-    pub fn insert(&mut self, number: usize, cached: Cached) {
+    pub fn insert(&mut self, place: Place, cached: Cached) {
         self.clock += 1;
         self.bytes += cached.frame.bytes();
-        if let Some((_, old)) = self.frames.insert(number, (self.clock, cached)) {
+        if let Some((_, old)) = self.frames.insert(place, (self.clock, cached)) {
             self.bytes -= old.frame.bytes();
         }
         while self.bytes > self.capacity && self.frames.len() > 1 {
@@ -104,18 +107,18 @@ mod tests {
         };
         let mut cache = FrameCache::new(3 * 600);
         for n in 0..3 {
-            cache.insert(n, frame(n));
+            cache.insert((1, n), frame(n));
         }
-        assert!(cache.get(0).is_some());
-        cache.insert(3, frame(3));
-        assert!(cache.contains(0) && !cache.contains(1) && cache.contains(2));
-        cache.insert(3, frame(3));
+        assert!(cache.get((1, 0)).is_some());
+        cache.insert((1, 3), frame(3));
+        assert!(cache.contains((1, 0)) && !cache.contains((1, 1)) && cache.contains((1, 2)));
+        cache.insert((1, 3), frame(3));
         for n in 0..1000 {
-            cache.insert(n, frame(n));
+            cache.insert((1, n), frame(n));
             assert!(cache.bytes() <= 1800 && cache.frames.len() <= 3);
         }
         let mut tiny = FrameCache::new(1);
-        tiny.insert(7, frame(7));
-        assert!(tiny.get(7).is_some());
+        tiny.insert((1, 7), frame(7));
+        assert!(tiny.get((1, 7)).is_some() && tiny.get((2, 7)).is_none());
     }
 }

@@ -445,7 +445,7 @@ mod tests {
             (b.fast_m[1] - 0.8 / 5000.0).abs() < 1e-12
                 && (b.slow_m[0] + 0.8 / 5000.0).abs() < 1e-12
         );
-        let bits = geom.rules(20, 5, &[5, 20], &geometry).bits.unwrap();
+        let bits = geom.rules(20, 5, &[5, 20]).bits.unwrap();
         let hit: Vec<_> = (0..5)
             .flat_map(|y| (0..20).map(move |x| (x, y)))
             .filter(|(x, y)| bits.get(*x, *y) != Some(&0))

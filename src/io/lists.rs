@@ -48,21 +48,22 @@ impl Lists {
 
     /// What is said of a frame; `None` where it is not known.
     ///
-    /// A stream names the file that was given to CrystFEL: the one that was `opened` here, or the one `behind` it, each with
+    /// `words` stand for `%` in the path of the frame. A stream names the file that was given to CrystFEL: the one that was `opened` here, or the one `behind` it, each with
     /// the frame's row there. Errors: the list has gone or is damaged.
     pub fn of(
         &self,
         number: usize,
+        words: &str,
         opened: Option<(&Path, usize)>,
         behind: impl FnOnce() -> Option<(String, usize)>,
     ) -> Result<Option<Listed>, Error> {
         match self {
             Self::Stream(stream) => {
                 let given =
-                    opened.and_then(|(file, row)| stream.find(&file.to_string_lossy(), row));
+                    opened.and_then(|(file, row)| stream.find(&file.to_string_lossy(), words, row));
                 let index = given.or_else(|| {
                     let (file, row) = behind()?;
-                    stream.find(&file, row)
+                    stream.find(&file, words, row)
                 });
                 index.map(|index| stream.read(index)).transpose()
             }

@@ -22,7 +22,8 @@ pub fn read_bad(
     width: usize,
     height: usize,
 ) -> Result<(Grid<u16>, String), Error> {
-    let (values, is_nexus) = read_values(path, width, height)?;
+    let (file, dataset) = parted(path);
+    let (values, is_nexus) = read_values(&file, dataset.as_deref(), width, height)?;
     let zeros = values.cells().iter().filter(|value| **value == 0).count();
     let first = values.cells().iter().copied().find(|value| *value != 0);
     let is_binary = values
@@ -65,20 +66,28 @@ pub fn read_bad(
 /// The numbers of a mask of this size, and whether they are bits of NXmx.
 ///
 /// Errors: as [`read_bad`].
-pub fn read_values(path: &Path, width: usize, height: usize) -> Result<(Grid<u32>, bool), Error> {
-    let (file, dataset) = parted(path);
-    let first = images::prefix(&file, 1024)?;
+pub fn read_values(
+    file: &Path,
+    dataset: Option<&str>,
+    width: usize,
+    height: usize,
+) -> Result<(Grid<u32>, bool), Error> {
+    let first = images::prefix(file, 1024)?;
     let (found, values, is_nexus) = if first.starts_with(&h5::MAGIC) {
-        let ((size, values), name) = hdf5_values(&file, dataset.as_deref(), width, height)?;
+        let ((size, values), name) = hdf5_values(file, dataset, width, height)?;
         (size, values, name.ends_with("pixel_mask"))
-    } else if let Some((size, values)) = fit2d(&first, &file)? {
+    } else if let Some((size, values)) = fit2d(&first, file)? {
         (size, values, false)
-    } else if images::is_image(&file)? {
-        let image = images::read(&file, 0, None)?;
-        let values = image.pixels.iter().map(|value| *value as u32).collect();
+    } else if images::is_image(file)? {
+        let image = images::read(file, 0, None)?;
+        let values = image
+            .pixels
+            .iter()
+            .map(|value| number::mask_value(f64::from(*value)))
+            .collect();
         ((image.width, image.height), values, false)
     } else {
-        let values = text_values(&file)?;
+        let values = text_values(file)?;
         // Text says no size; so many numbers as the frame has pixels are meant.
         ((width, values.len() / width.max(1)), values, false)
     };
@@ -89,16 +98,16 @@ pub fn read_values(path: &Path, width: usize, height: usize) -> Result<(Grid<u32
                 "this mask has {} x {} pixels, the frames {width} x {height}; give the mask of this detector",
                 found.0, found.1
             ),
-            &file,
+            file,
         )
     })?;
     Ok((grid, is_nexus))
 }
 
-/// `FILE:/h5/path` as file and data set.
-fn parted(path: &Path) -> (PathBuf, Option<String>) {
+/// `FILE:/h5/path` as file and data set; a file of that very name is itself.
+pub fn parted(path: &Path) -> (PathBuf, Option<String>) {
     let text = path.to_string_lossy();
-    match text.split_once(":/") {
+    match text.rsplit_once(":/") {
         Some((file, dataset)) if !path.exists() => (file.into(), Some(format!("/{dataset}"))),
         _ => (path.to_owned(), None),
     }
@@ -114,19 +123,30 @@ fn hdf5_values(
     height: usize,
 ) -> Result<(Values, String), Error> {
     let facts = h5::walk(file)?;
+    let wanted = dataset.map(|asked| format!("/{}", asked.trim_start_matches('/')));
     let fits = |path: &&String| {
         let shape = facts.sets.get(*path).and_then(|set| set.frame_shape());
         shape.is_some_and(|(n, h, w)| {
             w == width && (h == height || n.checked_mul(h) == Some(height))
         })
     };
-    let is_named = |path: &&String| path.to_lowercase().contains("mask");
-    let chosen = match dataset {
-        Some(asked) => facts.sets.keys().find(|path| *path == asked),
+    // Frames have the mask's size too: without a name only what is called a mask, or is the only thing there.
+    let is_named = |path: &&String| {
+        let path = path.to_lowercase();
+        ["mask", "valid", "bad"]
+            .into_iter()
+            .any(|word| path.contains(word))
+    };
+    let chosen = match &wanted {
+        Some(wanted) => facts.sets.keys().find(|path| *path == wanted),
         None => {
-            let mut fitting = facts.sets.keys().filter(fits);
-            let first = fitting.clone().next();
-            fitting.find(is_named).or(first)
+            let fitting: Vec<&String> = facts.sets.keys().filter(fits).collect();
+            let only = || fitting.first().copied().filter(|_| fitting.len() == 1);
+            fitting
+                .iter()
+                .copied()
+                .find(|path| is_named(path))
+                .or_else(only)
         }
     };
     let Some((path, set)) = chosen.and_then(|path| Some((path, facts.sets.get(path)?))) else {
@@ -135,6 +155,15 @@ fn hdf5_values(
             file,
         ));
     };
+    if !fits(&path) {
+        let (n, h, w) = set.frame_shape().unwrap_or_default();
+        return Err(Error::new(
+            format!(
+                "the mask {path} has {n} x {h} x {w} pixels, the frames {width} x {height}; give the mask of this detector"
+            ),
+            file,
+        ));
+    }
     let source = Source::from_facts(set, file, path)?;
     // Modules one above the other are one mask; of a mask for each frame the first counts.
     let rows = if source.height == height {
@@ -145,7 +174,9 @@ fn hdf5_values(
     let mut values = Vec::new();
     for row in 0..rows {
         let raw = source.read(row)?;
-        values.extend(number::decode_mask(raw.number, &raw.bytes).unwrap_or_default());
+        let row = number::decode_mask(raw.number, &raw.bytes)
+            .ok_or_else(|| Error::new(format!("the mask {path} holds no numbers"), file))?;
+        values.extend(row);
     }
     let size = (source.width, source.height * rows);
     Ok(((size, values), path.clone()))
@@ -198,7 +229,7 @@ fn text_values(file: &Path) -> Result<Vec<u32>, Error> {
     text.split([' ', '\t', '\n', '\r', ','])
         .filter(|word| !word.is_empty())
         .map(|word| {
-            let number = word.parse::<f64>().ok().map(|value| value as u32);
+            let number = word.parse::<f64>().ok().map(number::mask_value);
             number.ok_or_else(|| {
                 Error::new(
                     format!(
@@ -422,6 +453,18 @@ mod tests {
                 .all(|(a, b)| (*a == 0) == (*b == 0)),
             "{notice}"
         );
+        // What is not 0 stays so, whatever its sign or size.
+        let text: String = (0..width * height)
+            .map(|at| ["0 ", "-1 ", "0.25 ", "1e12 "][if at < 4 { at } else { 0 }])
+            .collect();
+        write_whole(&path, text.as_bytes(), true).unwrap();
+        let (read, _) = read_bad(&path, Polarity::Detected, width, height).unwrap();
+        let bad_ones = read
+            .cells()
+            .iter()
+            .enumerate()
+            .filter(|(_, bits)| **bits != 0);
+        assert_eq!(bad_ones.map(|(at, _)| at).collect::<Vec<_>>(), [1, 2, 3]);
         let named = PathBuf::from(format!("{}:/mask", folder.path().join("a.h5").display()));
         assert!(read_bad(&named, Polarity::NonZero, width, height).is_ok());
     }

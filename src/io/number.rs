@@ -216,7 +216,18 @@ pub fn mark_saturated(saturation: f32, pixels: &[f32], bits: &mut [u16]) {
     }
 }
 
-/// Converts one mask frame's bytes to integers: floats are truncated, negative values become 0xffffffff.
+/// A number of a mask as bits: what is not 0 stays so, and what is negative, no number or too large has all of them.
+pub fn mask_value(value: f64) -> u32 {
+    if value == 0.0 {
+        0
+    } else if (0.0..=f64::from(u32::MAX)).contains(&value) {
+        (value as u32).max(1)
+    } else {
+        u32::MAX
+    }
+}
+
+/// Converts one mask frame's bytes to integers; floats, signed and long ones as [`mask_value`] says.
 pub fn decode_mask(number: Number, bytes: &[u8]) -> Option<Vec<u32>> {
     macro_rules! convert {
         ($type:ty, $n:literal, $to:expr) => {{
@@ -243,13 +254,13 @@ pub fn decode_mask(number: Number, bytes: &[u8]) -> Option<Vec<u32>> {
         (Kind::Unsigned, 1) => convert!(u8, 1, u32::from),
         (Kind::Unsigned, 2) => convert!(u16, 2, u32::from),
         (Kind::Unsigned, 4) => convert!(u32, 4, |v: u32| v),
-        (Kind::Unsigned, 8) => convert!(u64, 8, |v: u64| v as u32),
-        (Kind::Signed, 1) => convert!(i8, 1, |v: i8| v as u32),
-        (Kind::Signed, 2) => convert!(i16, 2, |v: i16| u32::from(v as u16)),
+        (Kind::Unsigned, 8) => convert!(u64, 8, |v: u64| u32::try_from(v).unwrap_or(u32::MAX)),
+        (Kind::Signed, 1) => convert!(i8, 1, |v: i8| u32::try_from(v).unwrap_or(u32::MAX)),
+        (Kind::Signed, 2) => convert!(i16, 2, |v: i16| u32::try_from(v).unwrap_or(u32::MAX)),
         (Kind::Signed, 4) => convert!(i32, 4, |v: i32| v as u32),
-        (Kind::Signed, 8) => convert!(i64, 8, |v: i64| v as u32),
-        (Kind::Float, 4) => convert!(f32, 4, |v: f32| v as u32),
-        (Kind::Float, 8) => convert!(f64, 8, |v: f64| v as u32),
+        (Kind::Signed, 8) => convert!(i64, 8, |v: i64| u32::try_from(v).unwrap_or(u32::MAX)),
+        (Kind::Float, 4) => convert!(f32, 4, |v: f32| mask_value(f64::from(v))),
+        (Kind::Float, 8) => convert!(f64, 8, mask_value),
         _ => None,
     }
 }

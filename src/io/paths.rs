@@ -11,7 +11,7 @@ pub struct Item {
     pub file: PathBuf,
     /// A row of the file, from an event list.
     pub row: Option<usize>,
-    /// The name of the event before `//`, from an event list: the group that holds the frame.
+    /// What stands before `//` in an event list: the words for `%` in the path of the frame.
     pub event: Option<String>,
 }
 
@@ -192,8 +192,7 @@ fn event_list(list: &Path, items: &mut Vec<Item>) -> Result<(), Error> {
 
 /// The lines of an event list: a file name, or a file name and an event after the last space.
 ///
-/// An event is `//3`, or has further numbers or a path in front; the last number is the row, the last word of the path the
-/// group that holds the frame. Errors: a sentence without the path, for an event without either and an empty list.
+/// An event is `//3`, or has further numbers, or words for `%` in front; the last number is the row. Errors: a sentence without the path, for an event without either and an empty list.
 pub fn parse_events(text: &str) -> Result<Vec<Item>, String> {
     let mut items = Vec::new();
     for (number, line) in text.lines().enumerate() {
@@ -209,11 +208,7 @@ pub fn parse_events(text: &str) -> Result<Vec<Item>, String> {
         if let Some((path, numbers)) = event {
             let last = numbers.rsplit('/').next().unwrap_or("");
             item.row = last.parse().ok();
-            item.event = path
-                .rsplit('/')
-                .next()
-                .filter(|word| !word.is_empty())
-                .map(str::to_owned);
+            item.event = Some(path.trim_matches('/').to_owned()).filter(|path| !path.is_empty());
             if item.row.is_none() && (item.event.is_none() || !last.is_empty()) {
                 return Err(format!(
                     "line {} of the event list has no number after `//`; correct it",
@@ -293,7 +288,7 @@ mod tests {
                 ("/x/my run.cxi", Some(7), None),
                 ("/x/b.h5", Some(3), Some("entry")),
                 ("/x/c d.h5", None, None),
-                ("/x/e.h5", None, Some("x"))
+                ("/x/e.h5", None, Some("tag-1/x"))
             ]
         );
         crate::fs::write_whole(&list, b"a.h5 //x\n", true).unwrap();

@@ -104,8 +104,8 @@ impl Run {
         let is_one_size =
             (self.info.width, self.info.height) == (before.info.width, before.info.height);
         // A frame that had no source may have got one.
-        let is_same = |number: usize| match before.origin(number) {
-            Some(origin) => self.origin(number) == Some(origin),
+        let is_same = |number: usize| match before.identity(number) {
+            Some(identity) => self.identity(number) == Some(identity),
             None => true,
         };
         is_one_size
@@ -152,8 +152,12 @@ impl Run {
             return Ok(None);
         };
         let behind = || self.origin(number).map(|(file, _, row)| (file, row));
-        let opened = self.opened.get(part).map(|file| (file.as_path(), local));
-        lists.of(number, opened, behind)
+        let (words, row) = match self.words(number) {
+            Some((words, row)) => (words.as_str(), *row),
+            None => ("", local),
+        };
+        let opened = self.opened.get(part).map(|file| (file.as_path(), row));
+        lists.of(number, words, opened, behind)
     }
 
     /// Reads one frame, with the detector's own bad pixels; any thread.
@@ -219,6 +223,27 @@ impl Run {
                 stack.origin(at)
             }
             Part::Image { file, .. } => Some((file.display().to_string(), None, local)),
+        }
+    }
+
+    /// What a frame is, whatever else the run has: its place in a file, or its train and pulse.
+    fn identity(&self, number: usize) -> Option<(String, Option<String>, usize)> {
+        let (part, local) = *self.frames.get(number)?;
+        match self.parts.get(part)? {
+            Part::Modules(modules) => {
+                let (train, pulse) = modules.id(local)?;
+                Some((format!("{train}:{pulse}"), None, 0))
+            }
+            _ => self.origin(number),
+        }
+    }
+
+    /// The words for `%` of a frame and its row there, where frames are named so.
+    fn words(&self, number: usize) -> Option<&(String, usize)> {
+        let (part, local) = *self.frames.get(number)?;
+        match self.parts.get(part)? {
+            Part::Stack(stack) => stack.events.get(local),
+            _ => None,
         }
     }
 
@@ -293,6 +318,9 @@ impl Run {
             Some(Part::Image { frames, .. }) => *frames > 1,
             _ => true,
         };
+        if let (Some((words, row)), Some((file, ..))) = (self.words(number), self.origin(number)) {
+            return format!("{file} {words}//{row}");
+        }
         match self.origin(number) {
             Some((file, _, row)) if several => format!("{file} //{row}"),
             Some((file, ..)) => file,
@@ -305,6 +333,15 @@ fn trace(paths: &[PathBuf], inputs: &[PathBuf]) -> Trace {
     let last = inputs.len().saturating_sub(MOST_TRACED);
     let all = paths.iter().chain(inputs.get(last..).unwrap_or(inputs));
     all.map(|path| {
+        // A pattern is no file; what it finds lies in its folder.
+        let is_pattern = path.to_string_lossy().contains(['*', '?', '[']) && !path.exists();
+        let path = if is_pattern {
+            path.parent()
+                .filter(|folder| !folder.as_os_str().is_empty())
+        } else {
+            Some(path.as_path())
+        };
+        let path = path.unwrap_or(Path::new("."));
         let facts = std::fs::metadata(path).ok();
         let size = facts.as_ref().map_or(0, std::fs::Metadata::len);
         (size, facts.and_then(|facts| facts.modified().ok()))

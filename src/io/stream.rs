@@ -20,8 +20,8 @@ pub struct Stream {
     path: PathBuf,
     /// In the order of the file: the image's file name without folders, the number of its event, and the bytes.
     pub chunks: Vec<Chunk>,
-    /// `None` where files of one name in several folders have the same event.
-    by_event: HashMap<(String, usize), Option<usize>>,
+    /// By file, words and row; `None` where files of one name in several folders have the same event.
+    by_event: HashMap<(String, String, usize), Option<usize>>,
 }
 
 /// Where a chunk lies, and what it is about.
@@ -29,6 +29,8 @@ pub struct Stream {
 pub struct Chunk {
     /// The image's file name without folders.
     pub image: String,
+    /// What stands before `//` in its event: the words for `%`.
+    pub words: String,
     /// The last number of its event, 0 where it has none.
     pub row: usize,
     bytes: Range<u64>,
@@ -51,7 +53,7 @@ impl Stream {
         let mut by_event = HashMap::new();
         for (index, chunk) in chunks.iter().enumerate() {
             by_event
-                .entry((chunk.image.clone(), chunk.row))
+                .entry((chunk.image.clone(), chunk.words.clone(), chunk.row))
                 .and_modify(|found| *found = None)
                 .or_insert(Some(index));
         }
@@ -63,9 +65,21 @@ impl Stream {
     }
 
     /// The chunk about a row of a file, by the file's name without folders; `None` where several could be meant.
-    pub fn find(&self, image: &str, row: usize) -> Option<usize> {
-        let key = (base_name(image).to_owned(), row);
-        self.by_event.get(&key).copied().flatten()
+    ///
+    /// `words` stand for `%` in the path of the frame; most runs have none.
+    pub fn find(&self, image: &str, words: &str, row: usize) -> Option<usize> {
+        let key = (base_name(image).to_owned(), words.to_owned(), row);
+        if let Some(found) = self.by_event.get(&key) {
+            return *found;
+        }
+        // Words in the stream, but none here: the run was opened without the geometry that has the `%`.
+        let (image, _, row) = key;
+        let is_meant = |(_, chunk): &(usize, &Chunk)| {
+            words.is_empty() && chunk.row == row && chunk.image == image
+        };
+        let mut meant = self.chunks.iter().enumerate().filter(is_meant);
+        let first = meant.next().map(|(index, _)| index);
+        first.filter(|_| meant.next().is_none())
     }
 
     /// What a chunk says.
@@ -102,6 +116,7 @@ pub fn chunks(mut reader: impl BufRead) -> std::io::Result<Vec<Chunk>> {
         if text == BEGIN.as_bytes() {
             current = Some(Chunk {
                 image: String::new(),
+                words: String::new(),
                 row: 0,
                 bytes: at..at,
             });
@@ -113,6 +128,8 @@ pub fn chunks(mut reader: impl BufRead) -> std::io::Result<Vec<Chunk>> {
                 let event = String::from_utf8_lossy(event);
                 let last = event.rsplit('/').next().and_then(|n| n.trim().parse().ok());
                 chunk.row = last.unwrap_or(0);
+                let words = event.split_once("//").map_or("", |(words, _)| words);
+                words.trim().clone_into(&mut chunk.words);
             } else if text == END.as_bytes() {
                 chunk.bytes.end = at;
                 chunks.extend(current.take());

@@ -55,12 +55,16 @@ impl Pending {
     }
 }
 
-/// Masks are known by their names: Fit2D's ending, or the word itself in a file that frames are not named so.
+/// Masks are known by their names: Fit2D's ending, or the word itself, apart from others, in the name of a file.
 fn is_mask(path: &std::path::Path) -> bool {
     let name = path
         .file_name()
         .map(|name| name.to_string_lossy().to_lowercase());
-    name.is_some_and(|name| name.ends_with(".msk") || name.contains("mask"))
+    let is_word = |name: String| {
+        let mut words = name.split(|c: char| !c.is_alphabetic());
+        name.ends_with(".msk") || words.any(|word| word == "mask")
+    };
+    path.extension().is_some() && name.is_some_and(is_word)
 }
 
 impl Session {
@@ -96,10 +100,13 @@ impl Session {
                 peaks: Some(only.clone()),
                 ..again
             },
-            _ if is_mask(only) => RunRequest {
-                bad_pixels: vec![only.clone()],
-                ..again
-            },
+            _ if is_mask(only) => {
+                let mut again = again;
+                if !again.bad_pixels.contains(only) {
+                    again.bad_pixels.push(only.clone());
+                }
+                again
+            }
             _ => request,
         }
     }
@@ -139,6 +146,7 @@ impl Session {
         self.prediction_order.clear();
         self.predicting = 0;
         self.calibration = None;
+        self.reload_wanted = false;
         self.guides = None;
         self.view = None;
         self.view_version += 1;
@@ -181,11 +189,19 @@ impl Session {
         let is_empty = self.shown.as_ref().is_some_and(|shown| {
             shown.key.number == self.selected && !shown.loaded.problems.is_empty()
         });
-        let waits = self.gesture.is_some() || self.pending.is_waiting();
-        if (is_empty || self.frame_error.is_some()) && !waits && self.project.is_some() {
+        let info = open.info.clone();
+        self.jobs.push(Job::NoteGrowth { run, info });
+        self.reload_wanted |= is_empty || self.frame_error.is_some();
+        self.reload();
+        self.read_ahead();
+    }
+
+    /// Reads the shown frame again if that is wanted and nothing is under way.
+    pub(super) fn reload(&mut self) {
+        let waits = self.gesture.is_some() || self.pending.is_waiting() || self.project.is_none();
+        if self.reload_wanted && !waits {
+            self.reload_wanted = false;
             self.select(self.selected);
-        } else if !waits {
-            self.read_ahead();
         }
     }
 

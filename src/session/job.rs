@@ -186,6 +186,11 @@ pub enum Job {
     },
     Train(TrainRequest),
     StopTraining,
+    /// The open run has other facts than when its project was opened.
+    NoteGrowth {
+        run: u64,
+        info: Arc<RunInfo>,
+    },
     /// Rings of round resolutions for the open run.
     PlaceGuides {
         run: u64,

@@ -142,6 +142,8 @@ pub struct Session {
     pub calibrant: Option<Calibrant>,
     pub calibration: Option<(FrameKey, Calibration)>,
 
+    /// The shown frame lacked something and may be whole now: it is read again when nothing is under way.
+    reload_wanted: bool,
     /// Rings of round resolutions of the open run, once they were asked for.
     pub guides: Option<Arc<Guides>>,
 
@@ -296,6 +298,11 @@ impl Session {
 
     /// The only way the world changes anything; answers to old questions are dropped.
     pub fn absorb(&mut self, report: Report) {
+        self.take_report(report);
+        self.reload();
+    }
+
+    fn take_report(&mut self, report: Report) {
         match report {
             Report::RunOpened { run, result } => self.run_opened(run, result),
             Report::GuidesPlaced { run, rings } => {

@@ -183,18 +183,21 @@ fn open(shared: &Shared, serial: u64, request: &RunRequest) {
     let result = match io::open_run(&request.paths, &options_of(request)) {
         Ok(run) => {
             let info = Arc::new(run.info.clone());
-            lock(&shared.cache).clear();
             *shared.run.write().unwrap_or_else(PoisonError::into_inner) =
                 Some((serial, Arc::new(run)));
-            remember(shared, request);
+            lock(&shared.cache).clear();
             Ok(info)
         }
         Err(error) => Err(error.to_string()),
     };
+    let is_open = result.is_ok();
     shared.report(Report::RunOpened {
         run: serial,
         result,
     });
+    if is_open {
+        remember(shared, request);
+    }
 }
 
 fn remember(shared: &Shared, request: &RunRequest) {

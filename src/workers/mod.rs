@@ -103,9 +103,10 @@ impl Shared {
 
     /// A frame from memory, or read now and remembered. A frame that another thread is reading is waited for.
     fn frame(&self, key: FrameKey) -> Option<Result<Cached, String>> {
+        let place = (key.run, key.number);
         let mut reading = lock(&self.reading);
         loop {
-            if let Some(cached) = lock(&self.cache).get(key.number) {
+            if let Some(cached) = lock(&self.cache).get(place) {
                 return Some(Ok(cached));
             }
             if !reading.contains(&key) {
@@ -121,10 +122,12 @@ impl Shared {
         drop(reading);
         let _done = Reading { shared: self, key };
         let result = run.read_frame(key.number).map(Cached::new);
-        if let Ok(cached) = &result
-            && self.run_of(key).is_some()
-        {
-            lock(&self.cache).insert(key.number, cached.clone());
+        if let Ok(cached) = &result {
+            let mut cache = lock(&self.cache);
+            // What was read of a run that has grown since may be there now.
+            if self.run_of(key).is_some_and(|now| Arc::ptr_eq(&now, &run)) {
+                cache.insert(place, cached.clone());
+            }
         }
         Some(result.map_err(|error| error.to_string()))
     }
@@ -218,6 +221,9 @@ impl Workers {
                 } => self.files.ask(|wanted| {
                     wanted.calibrate = Some((key, calibrant, frame, info, artifact));
                 }),
+                Job::NoteGrowth { run, info } => {
+                    self.tell_project(project::Task::Grown { run, info });
+                }
                 Job::PlaceGuides { run, info } => {
                     self.files.ask(|wanted| wanted.guides = Some((run, info)));
                 }

@@ -27,6 +27,11 @@ pub enum Task {
         path: Option<PathBuf>,
         info: Arc<RunInfo>,
     },
+    /// The open run has more frames than when it was opened.
+    Grown {
+        run: u64,
+        info: Arc<RunInfo>,
+    },
     Load {
         key: FrameKey,
         width: usize,
@@ -123,6 +128,15 @@ impl Keeper {
                 self.write_view();
                 let result = self.open_project(run, path, info);
                 self.shared.report(Report::ProjectOpened { run, result });
+            }
+            Task::Grown { run, info } => {
+                if let Some(open) = self.open.as_mut().filter(|open| open.serial == run) {
+                    open.info = info;
+                    if let Some((project, _)) = &mut open.database {
+                        // A project that may only be read keeps the old number; nothing depends on it until it is exported.
+                        let _ = project.add_run(&open.info);
+                    }
+                }
             }
             Task::Load { key, width, height } => {
                 let result = self.load(key, width, height);

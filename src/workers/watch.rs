@@ -65,8 +65,8 @@ fn watch(shared: &Shared) {
         }
         *current = Some((serial, Arc::new(again)));
         drop(current);
-        // What was not written then may be now.
-        lock(&shared.cache).keep(|frame| frame.emptiness().is_none());
+        // What was missing then may be there now.
+        lock(&shared.cache).keep(|frame| run.problems(frame).is_empty());
         shared.report(Report::RunGrown { run: serial, info });
     }
 }

@@ -198,14 +198,8 @@ impl Geom {
         Some(12.264_259_7 / (volt * (1.0 + 0.978_475_6e-6 * volt)).sqrt())
     }
 
-    /// What the file says against pixels of frames of this size, whose panels lie as `geometry` says.
-    pub fn rules(
-        &self,
-        width: usize,
-        height: usize,
-        block: &[usize],
-        geometry: &Geometry,
-    ) -> Rules {
+    /// What the file says against pixels of frames of this size.
+    pub fn rules(&self, width: usize, height: usize, block: &[usize]) -> Rules {
         let whole = PixelRect::new(0, 0, width, height);
         let rects: Vec<PixelRect> = self
             .panels
@@ -221,7 +215,7 @@ impl Geom {
                 .collect()
         };
         Rules {
-            bits: self.bits(width, height, &rects, geometry),
+            bits: self.bits(width, height, &rects),
             ranges,
         }
     }
@@ -249,13 +243,7 @@ impl Geom {
     }
 
     /// The bits of bad regions, edges and panels, and of cells in no panel; `None` when there are none.
-    fn bits(
-        &self,
-        width: usize,
-        height: usize,
-        rects: &[PixelRect],
-        geometry: &Geometry,
-    ) -> Option<Grid<u16>> {
+    fn bits(&self, width: usize, height: usize, rects: &[PixelRect]) -> Option<Grid<u16>> {
         // A geometry of another detector would hide everything: its panels then lie partly outside.
         let covered: usize = rects.iter().map(|rect| rect.width() * rect.height()).sum();
         let says_gaps = covered < width * height && covered > width * height / 4;
@@ -264,7 +252,7 @@ impl Geom {
             return None;
         }
         let mut bits = Grid::filled(width, height, if says_gaps { bad::MISSING } else { 0u16 });
-        for (index, (panel, rect)) in self.panels.iter().zip(rects).enumerate() {
+        for (panel, rect) in self.panels.iter().zip(rects) {
             let edge = panel.mask_edge_pixels;
             for y in rect.y0..rect.y1 {
                 for x in rect.x0..rect.x1 {
@@ -279,7 +267,7 @@ impl Geom {
             }
             for region in &self.regions {
                 if region.panel.as_ref().is_none_or(|name| *name == panel.name) {
-                    region.mark(panel, *rect, geometry.panels.get(index), &mut bits);
+                    region.mark(panel, *rect, &mut bits);
                 }
             }
         }
@@ -289,13 +277,7 @@ impl Geom {
 
 impl BadRegion {
     /// Marks the cells of one panel, which lies at `rect` in the slab.
-    fn mark(
-        &self,
-        panel: &GeomPanel,
-        rect: PixelRect,
-        placed: Option<&Panel>,
-        bits: &mut Grid<u16>,
-    ) {
+    fn mark(&self, panel: &GeomPanel, rect: PixelRect, bits: &mut Grid<u16>) {
         let inside = |value: f64, min: Option<f64>, max: Option<f64>| {
             min.is_none_or(|min| value >= min) && max.is_none_or(|max| value <= max)
         };
@@ -309,10 +291,13 @@ impl BadRegion {
                     inside(x as f64, min_fs, max_fs) && inside(ss as f64, min_ss, max_ss)
                 } else {
                     let (u, v) = ((x - rect.x0) as f64 + 0.5, (y - rect.y0) as f64 + 0.5);
-                    placed.is_some_and(|placed| {
-                        let [lx, ly, _] = placed.lab_m(u, v).map(|metres| metres * panel.res);
-                        inside(lx, min_x, max_x) && inside(ly, min_y, max_y)
-                    })
+                    // In pixels of the panel, as its corner is; no distance is needed for it.
+                    let [lx, ly] = [panel.corner_x, panel.corner_y];
+                    let [lx, ly] = [
+                        lx + u * panel.fs[0] + v * panel.ss[0],
+                        ly + u * panel.fs[1] + v * panel.ss[1],
+                    ];
+                    inside(lx, min_x, max_x) && inside(ly, min_y, max_y)
                 };
                 if hit && let Some(cell) = bits.get_mut(x, y) {
                     *cell |= bad::UNTRUSTED;

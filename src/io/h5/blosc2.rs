@@ -9,14 +9,15 @@ use std::io::Read;
 use rayon::prelude::*;
 
 use super::bitshuffle::{unshuffle_bits, unshuffle_bytes};
+use super::filters::Threads;
 
 const TRUNCATED: &str = "is truncated";
 const DAMAGED: &str = "is not valid Blosc2 data";
 
 /// The decoded chunk, which has at most `limit` bytes.
-pub fn decode(data: &[u8], limit: usize) -> Result<Vec<u8>, String> {
+pub fn decode(data: &[u8], limit: usize, threads: Threads) -> Result<Vec<u8>, String> {
     if data.get(2..10) != Some(b"b2frame\0") {
-        return Ok(chunk(data, limit)?);
+        return Ok(chunk(data, limit, threads)?);
     }
     let header = be(data, 11, 4).ok_or(TRUNCATED)? as usize;
     let compressed = be(data, 0x27, 8).ok_or(TRUNCATED)?;
@@ -28,14 +29,22 @@ pub fn decode(data: &[u8], limit: usize) -> Result<Vec<u8>, String> {
         .map_or(Some(limit), |layout| layout.padded(limit));
     let padded = padded.ok_or(DAMAGED)?;
     let plain = if compressed == 0 {
-        // The index says what all of the chunk is: zeros, but for a chunk of NaN, which no detector writes.
+        // Only the index says what all of the chunk is.
+        let index = chunk(data.get(header..).ok_or(TRUNCATED)?, 8, threads)?;
+        let element = be(data, 0x30, 4).ok_or(TRUNCATED)? as u8;
         if uncompressed as usize > padded {
             return Err(DAMAGED.to_owned());
         }
-        vec![0; padded]
+        match index.get(7).map(|special| special & 0x7f) {
+            Some(2) => repeated(&f32::NAN.to_le_bytes(), element, padded),
+            _ => vec![0; padded],
+        }
     } else {
-        chunk(data.get(header..).ok_or(TRUNCATED)?, padded)?
+        chunk(data.get(header..).ok_or(TRUNCATED)?, padded, threads)?
     };
+    if plain.len() != padded {
+        return Err(DAMAGED.to_owned());
+    }
     match layout {
         Some(layout) => layout.flat(&plain, limit).ok_or_else(|| DAMAGED.to_owned()),
         None => Ok(plain),
@@ -166,7 +175,7 @@ struct Chunk {
 }
 
 /// One chunk of the format of Blosc 1 or 2, of at most `limit` bytes.
-fn chunk(data: &[u8], limit: usize) -> Result<Vec<u8>, &'static str> {
+fn chunk(data: &[u8], limit: usize, threads: Threads) -> Result<Vec<u8>, &'static str> {
     let header = data.first_chunk::<16>().ok_or(TRUNCATED)?;
     let [version, _, flags, element, ..] = *header;
     let (size, block, stored) = (
@@ -222,16 +231,26 @@ fn chunk(data: &[u8], limit: usize) -> Result<Vec<u8>, &'static str> {
         .get(start..start + size.div_ceil(block) * 4)
         .ok_or(TRUNCATED)?;
     let mut out = vec![0; size];
-    out.par_chunks_mut(block)
-        .zip(starts.par_chunks_exact(4))
-        .with_min_len(4)
-        .try_for_each_init(
-            || vec![0; block],
-            |scratch, (target, at)| {
-                let at = le_u32(at, 0).ok_or(TRUNCATED)?;
-                chunk.block(data.get(at..).ok_or(TRUNCATED)?, target, scratch)
-            },
-        )?;
+    let unpack = |scratch: &mut Vec<u8>, target: &mut [u8], at: &[u8]| {
+        let at = le_u32(at, 0).ok_or(TRUNCATED)?;
+        chunk.block(data.get(at..).ok_or(TRUNCATED)?, target, scratch)
+    };
+    match threads {
+        Threads::One => {
+            let mut scratch = vec![0; block];
+            for (target, at) in out.chunks_mut(block).zip(starts.chunks_exact(4)) {
+                unpack(&mut scratch, target, at)?;
+            }
+        }
+        Threads::Many => out
+            .par_chunks_mut(block)
+            .zip(starts.par_chunks_exact(4))
+            .with_min_len(4)
+            .try_for_each_init(
+                || vec![0; block],
+                |scratch, (target, at)| unpack(scratch, target, at),
+            )?,
+    }
     Ok(out)
 }
 

@@ -78,6 +78,14 @@ pub fn all_ours(filters: &[Filter]) -> bool {
     filters.iter().all(Filter::is_ours)
 }
 
+/// Whether several threads may unpack a chunk. Within HDF5 they may not: its lock is held there, and a thread of the pool
+/// that waits for the lock would be waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Threads {
+    One,
+    Many,
+}
+
 /// Undoes the pipeline of one chunk of `size` bytes with elements of `element` bytes.
 ///
 /// `skipped` is the chunk's filter mask: a set bit means that the filter of this position was not applied.
@@ -92,7 +100,7 @@ pub fn decode(
     let mut data = raw;
     for (position, filter) in filters.iter().enumerate().rev() {
         if skipped.checked_shr(position as u32).unwrap_or(0) & 1 == 0 {
-            data = undo(filter, &data, element, size)?;
+            data = undo(filter, &data, element, size, Threads::Many)?;
         }
     }
     if data.len() == size {
@@ -103,7 +111,13 @@ pub fn decode(
 }
 
 /// Undoes one filter; no output is longer than `limit` bytes.
-pub fn undo(filter: &Filter, data: &[u8], element: usize, limit: usize) -> Result<Vec<u8>, String> {
+pub fn undo(
+    filter: &Filter,
+    data: &[u8],
+    element: usize,
+    limit: usize,
+    threads: Threads,
+) -> Result<Vec<u8>, String> {
     match filter.id {
         DEFLATE => {
             let mut out = Vec::with_capacity(limit);
@@ -121,9 +135,9 @@ pub fn undo(filter: &Filter, data: &[u8], element: usize, limit: usize) -> Resul
         ZSTD => zstd::bulk::decompress(data, limit)
             .map_err(|error| format!("is not valid zstd data ({error})")),
         LZ4 => lz4_blocks(data, limit),
-        BLOSC | BLOSC2 => super::blosc2::decode(data, limit),
+        BLOSC | BLOSC2 => super::blosc2::decode(data, limit, threads),
         LZF => lzf(data, limit).ok_or_else(|| "is not valid LZF data".to_owned()),
-        BITSHUFFLE => bitshuffle(&filter.values, data, element, limit),
+        BITSHUFFLE => bitshuffle(&filter.values, data, element, limit, threads),
         other => Err(format!("needs filter {other}")),
     }
 }
@@ -216,6 +230,7 @@ fn bitshuffle(
     data: &[u8],
     element: usize,
     limit: usize,
+    threads: Threads,
 ) -> Result<Vec<u8>, String> {
     let codec = values.get(4).copied().unwrap_or(0);
     let element = element.max(1);
@@ -248,35 +263,45 @@ fn bitshuffle(
         sources.push(data.get(at..at + length).ok_or(TRUNCATED)?);
         at += length;
     }
-    sources
-        .par_iter()
-        .zip(body.par_chunks_mut(block))
-        .with_min_len(32)
-        .try_for_each_init(
-            || {
-                (
-                    vec![0; block.min(shuffled)],
-                    zstd::bulk::Decompressor::new(),
-                )
-            },
-            |(scratch, unpack), (source, target)| {
-                if codec == 0 {
-                    unshuffle_bits(source, element, target);
-                    return Ok(());
-                }
-                let planes = scratch.get_mut(..target.len()).ok_or(TRUNCATED)?;
-                let written = match (codec, unpack) {
-                    (2, _) => lz4_flex::block::decompress_into(source, planes).ok(),
-                    (3, Ok(unpack)) => unpack.decompress_to_buffer(source, planes).ok(),
-                    _ => return Err(format!("uses bitshuffle codec {codec}, which is unknown")),
-                };
-                if written != Some(target.len()) {
-                    return Err("is not valid bitshuffle data".to_owned());
-                }
-                unshuffle_bits(planes, element, target);
-                Ok(())
-            },
-        )?;
+    let kit = || {
+        (
+            vec![0; block.min(shuffled)],
+            zstd::bulk::Decompressor::new(),
+        )
+    };
+    let unpack = |(scratch, unpack): &mut (Vec<u8>, std::io::Result<_>),
+                  source: &[u8],
+                  target: &mut [u8]| {
+        let unpack: &mut std::io::Result<zstd::bulk::Decompressor> = unpack;
+        if codec == 0 {
+            unshuffle_bits(source, element, target);
+            return Ok(());
+        }
+        let planes = scratch.get_mut(..target.len()).ok_or(TRUNCATED)?;
+        let written = match (codec, unpack) {
+            (2, _) => lz4_flex::block::decompress_into(source, planes).ok(),
+            (3, Ok(unpack)) => unpack.decompress_to_buffer(source, planes).ok(),
+            _ => return Err(format!("uses bitshuffle codec {codec}, which is unknown")),
+        };
+        if written != Some(target.len()) {
+            return Err("is not valid bitshuffle data".to_owned());
+        }
+        unshuffle_bits(planes, element, target);
+        Ok(())
+    };
+    match threads {
+        Threads::One => {
+            let mut kit = kit();
+            for (source, target) in sources.iter().zip(body.chunks_mut(block)) {
+                unpack(&mut kit, source, target)?;
+            }
+        }
+        Threads::Many => sources
+            .par_iter()
+            .zip(body.par_chunks_mut(block))
+            .with_min_len(32)
+            .try_for_each_init(kit, |kit, (source, target)| unpack(kit, source, target))?,
+    }
     let n = rest.len();
     rest.copy_from_slice(data.get(at..at + n).ok_or(TRUNCATED)?);
     Ok(out)

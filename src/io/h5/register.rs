@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use hdf5_sys::h5::{H5allocate_memory, H5free_memory};
 use hdf5_sys::h5z::{H5Z_CLASS_T_VERS, H5Z_FLAG_REVERSE, H5Z_class2_t, H5Zregister};
 
-use super::filters::{self, BITSHUFFLE, BLOSC2, Filter, LZ4, ZSTD};
+use super::filters::{self, BITSHUFFLE, BLOSC2, Filter, LZ4, Threads, ZSTD};
 
 /// Registers bitshuffle, LZ4, zstd and Blosc2 once in this process.
 #[expect(unsafe_code, reason = "H5Zregister is not in the safe crate")]
@@ -110,7 +110,8 @@ unsafe fn run(
     if limit == 0 || limit > u32::MAX as usize {
         return 0;
     }
-    let decoded = std::panic::catch_unwind(|| filters::undo(&filter, data, element, limit));
+    let decoded =
+        std::panic::catch_unwind(|| filters::undo(&filter, data, element, limit, Threads::One));
     let Ok(Ok(out)) = decoded else {
         return 0;
     };

@@ -154,9 +154,11 @@ impl Source {
         self.shape.len() == 3 && !self.flat && self.slices == 1
     }
 
-    /// The shape of one row of the data set, slow axes first.
+    /// The shape of one frame, slow axes first.
     pub fn block(&self) -> &[usize] {
-        self.shape.get(1..).unwrap_or(&[])
+        // Slices are the first axis behind that of the rows.
+        let first = if self.slices > 1 { 2 } else { 1 };
+        self.shape.get(first..).unwrap_or(&[])
     }
 
     /// Every row of the data set as so many frames, one above the other; unchanged where the height does not allow it.

@@ -133,7 +133,26 @@ pub fn head(path: &Path, raw: Option<&RawLayout>) -> Result<Head, Error> {
         Format::Tiff => tiff::head(&load(path)?),
         Format::Smv => smv::head(&first).map(|(head, _)| head),
         Format::Edf => edf::head(&first).map(|(head, _)| head),
-        Format::Npy => npy::head(&first).map(|(head, _)| head),
+        Format::Npy => npy::head(&first).map(|(mut head, start)| {
+            let length = std::fs::metadata(path).map_or(0, |facts| facts.len());
+            let size = (head.width as u64)
+                .saturating_mul(head.height as u64)
+                .saturating_mul(head.number.bytes as u64);
+            let there = length
+                .saturating_sub(start as u64)
+                .checked_div(size)
+                .unwrap_or(0);
+            // A file that is being written, or was cut, has fewer frames than its header says.
+            let is_plain = whole_file_compression(&magic(path)).is_none();
+            if is_plain && head.frames > 1 && there < head.frames as u64 {
+                head.notices.push(format!(
+                    "the file is truncated: {there} of {} frames are there",
+                    head.frames
+                ));
+                head.frames = (there as usize).max(1);
+            }
+            head
+        }),
         Format::Npz => npz::head(&load(path)?),
         Format::Mar345 => mar345::head(&first),
         Format::Bruker => bruker::head(&first),
@@ -151,6 +170,15 @@ pub fn head(path: &Path, raw: Option<&RawLayout>) -> Result<Head, Error> {
         ));
     }
     Ok(head)
+}
+
+/// How the file itself begins.
+fn magic(path: &Path) -> Vec<u8> {
+    let mut first = Vec::new();
+    if let Ok(file) = std::fs::File::open(path) {
+        let _ = file.take(8).read_to_end(&mut first);
+    }
+    first
 }
 
 /// Reads one frame; most files have only frame 0.

@@ -27,23 +27,27 @@ pub fn head(bytes: &[u8]) -> Result<Head, String> {
     }
 }
 
-/// The integers of a small array of the archive.
-fn integers(bytes: &[u8], name: &str) -> Result<(Number, Vec<u64>), String> {
+/// The integers of an array of at most `most` cells; looked at before anything is unpacked.
+fn integers(bytes: &[u8], name: &str, most: usize) -> Result<(Number, Vec<u64>), String> {
     let damaged = || format!("the npz file has no readable array {name}; write it again");
     let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).map_err(|_| damaged())?;
-    let entry = archive
+    let mut entry = archive
         .by_name(&format!("{name}.npy"))
         .map_err(|_| damaged())?;
-    let mut content = Vec::new();
-    // Places of a frame's pixels: no more than it has.
-    let most = 16 * MOST_SPARSE as u64;
-    let read = entry.take(most).read_to_end(&mut content);
+    let mut first = Vec::new();
+    let read = entry.by_ref().take(1024).read_to_end(&mut first);
     read.map_err(|_| damaged())?;
-    let (stored, _, start) = npy::array(&content)?;
-    let cells = content
-        .get(start..)
-        .ok_or_else(damaged)?
-        .chunks_exact(stored.bytes);
+    let (stored, shape, start) = npy::array(&first)?;
+    let cells = shape.iter().try_fold(1_usize, |all, n| all.checked_mul(*n));
+    let cells = cells.filter(|cells| *cells <= most).ok_or_else(damaged)?;
+    if stored.kind == Kind::Float || stored.big_endian {
+        return Err(damaged());
+    }
+    let size = start + cells * stored.bytes;
+    let mut content = first;
+    let rest = size.saturating_sub(content.len()) as u64;
+    let read = entry.take(rest).read_to_end(&mut content);
+    read.map_err(|_| damaged())?;
     let whole = |cell: &[u8]| {
         let mut all = [0; 8];
         for (to, from) in all.iter_mut().zip(cell) {
@@ -51,10 +55,11 @@ fn integers(bytes: &[u8], name: &str) -> Result<(Number, Vec<u64>), String> {
         }
         u64::from_le_bytes(all)
     };
-    if stored.kind == Kind::Float || stored.big_endian {
-        return Err(damaged());
-    }
-    Ok((stored, cells.map(whole).collect()))
+    let cells = content.get(start..size).ok_or_else(damaged)?;
+    Ok((
+        stored,
+        cells.chunks_exact(stored.bytes).map(whole).collect(),
+    ))
 }
 
 /// The header of a frame cache of HEXRD: for every frame the places and counts of the pixels that are not 0.
@@ -70,9 +75,8 @@ fn sparse_head(bytes: &[u8]) -> Option<Result<Head, String>> {
         return None;
     }
     let read = || {
-        let (_, shape) = integers(bytes, "shape")?;
-        let (_, frames) = integers(bytes, "nframes")?;
-        let (stored, _) = integers(bytes, "0_data")?;
+        let (_, shape) = integers(bytes, "shape", 8)?;
+        let (_, frames) = integers(bytes, "nframes", 1)?;
         let size = |n: Option<&u64>| n.and_then(|n| usize::try_from(*n).ok()).unwrap_or(0);
         let (height, width) = (size(shape.first()), size(shape.get(1)));
         if height
@@ -83,8 +87,10 @@ fn sparse_head(bytes: &[u8]) -> Option<Result<Head, String>> {
                 "the npz file claims sparse frames of {width} x {height} pixels, which cannot be"
             ));
         }
+        let (stored, _) = integers(bytes, "0_data", width * height)?;
         let mut head = Head::new("HEXRD frame cache", width, height, stored);
-        head.frames = size(frames.first());
+        // Every frame has three arrays, whatever the number says.
+        head.frames = size(frames.first()).min(archive.len() / 3);
         head.compression = Some("sparse");
         Ok(head)
     };
@@ -92,9 +98,10 @@ fn sparse_head(bytes: &[u8]) -> Option<Result<Head, String>> {
 }
 
 fn sparse_frame(bytes: &[u8], head: Head, frame: usize) -> Result<Decoded, String> {
-    let (_, rows) = integers(bytes, &format!("{frame}_row"))?;
-    let (_, columns) = integers(bytes, &format!("{frame}_col"))?;
-    let (stored, counts) = integers(bytes, &format!("{frame}_data"))?;
+    let most = head.width * head.height;
+    let (_, rows) = integers(bytes, &format!("{frame}_row"), most)?;
+    let (_, columns) = integers(bytes, &format!("{frame}_col"), most)?;
+    let (stored, counts) = integers(bytes, &format!("{frame}_data"), most)?;
     let mut dense = vec![0; head.width * head.height * head.number.bytes];
     for ((row, column), count) in rows.iter().zip(&columns).zip(&counts) {
         let place = usize::try_from(*row)
@@ -141,7 +148,7 @@ pub fn array(bytes: &[u8], most: u64) -> Result<(Head, usize, Vec<u8>), String> 
                     .saturating_mul(head.frames);
                 if head.width < LEAST_EDGE || head.height < LEAST_EDGE {
                     reason = format!(
-                        "the largest array is {name} of {} x {} numbers, which is no detector frame",
+                        "the array {name} of {} x {} numbers is no detector frame, nor is another one in the npz file",
                         head.width, head.height
                     );
                 } else if best.as_ref().is_none_or(|(_, most, ..)| size > *most) {

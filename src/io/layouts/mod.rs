@@ -107,6 +107,8 @@ pub struct Plan {
     /// Frames lie so many to a row of the data set, one above the other; of these every how many-th is one.
     pub slices: usize,
     pub every: usize,
+    /// The words for `%` in the path of each data set, where the geometry names frames so.
+    pub events: Vec<String>,
     /// Which module of a detector of several files this is.
     pub module: Option<Module>,
     pub notices: Vec<String>,
@@ -124,6 +126,7 @@ impl Plan {
             detector: None,
             slices: 1,
             every: 1,
+            events: Vec::new(),
             module: None,
             notices: Vec::new(),
         }
@@ -189,6 +192,18 @@ pub fn matching(facts: &Facts, pattern: &str) -> Option<Plan> {
     let first = facts.sets.get(paths.first()?)?;
     let mut plan = Plan::new("HDF5 events", Vec::new());
     plan.codes = codes_of(first);
+    // The words in the places of `%`, as CrystFEL names the event.
+    plan.events = paths
+        .iter()
+        .map(|path| {
+            let words = path.trim_start_matches('/').split('/').zip(&wanted);
+            let words: Vec<&str> = words
+                .filter(|(_, w)| **w == "%")
+                .map(|(word, _)| word)
+                .collect();
+            words.join("/")
+        })
+        .collect();
     plan.data = paths;
     plan.geometry = geometry(facts);
     plan.detector = detector(facts);

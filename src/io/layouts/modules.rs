@@ -44,8 +44,14 @@ fn panel(facts: &Facts, group: &str, block: &[usize]) -> Option<Panel> {
     let above = origin.iter().rev().nth(2).copied().unwrap_or(0);
     let y0 = above.checked_mul(rows)?.checked_add(*y)?;
     let rect = PixelRect::new(*x, y0, x.checked_add(*width)?, y0.checked_add(*height)?);
-    if rect.is_empty() {
-        return None;
+    let columns = block.last().copied().unwrap_or(0);
+    let height = block
+        .iter()
+        .rev()
+        .skip(1)
+        .try_fold(1_usize, |all, n| all.checked_mul(*n))?;
+    if rect.is_empty() || rect.x1 > columns || rect.y1 > height {
+        return None; // not of these frames
     }
     let chain = chain(facts, group, fast)?;
     let place = |p: [f64; 3]| chain.iter().fold(p, |p, axis| axis.carry(p));

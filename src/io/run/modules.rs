@@ -29,16 +29,15 @@ pub(super) struct ModulesPart {
     pub files: Vec<StackPart>,
     /// Of each frame.
     frames: Vec<Places>,
+    /// Train and pulse of each frame.
+    ids: Vec<(u64, u64)>,
     /// Cells of one module.
     cells: usize,
 }
 
 impl ModulesPart {
     /// Puts the frames of all files together, in the order of their trains and pulses; also what the user should know.
-    pub fn new(
-        files: Vec<(StackPart, ModuleFile)>,
-        cells: usize,
-    ) -> (Self, Vec<(u64, u64)>, Vec<String>) {
+    pub fn new(files: Vec<(StackPart, ModuleFile)>, cells: usize) -> (Self, Vec<String>) {
         let highest = files.iter().map(|(_, module)| module.index).max();
         let highest = highest.unwrap_or(0);
         let name = files
@@ -78,9 +77,15 @@ impl ModulesPart {
         let part = Self {
             files: files.into_iter().map(|(part, _)| part).collect(),
             frames,
+            ids,
             cells,
         };
-        (part, ids, notices)
+        (part, notices)
+    }
+
+    /// Train and pulse of a frame.
+    pub fn id(&self, local: usize) -> Option<(u64, u64)> {
+        self.ids.get(local).copied()
     }
 
     pub const fn frames(&self) -> usize {
@@ -126,9 +131,14 @@ impl ModulesPart {
     }
 }
 
-/// How many modules the detectors of the facility have, by their names.
+/// How many modules the detectors of the facility have, by their names; 0 for others.
 fn modules_of(detector: &str) -> usize {
-    let known = [("1M", 16), ("500K", 8), ("4M", 8)];
-    let found = known.iter().find(|(size, _)| detector.contains(size));
-    found.map_or(0, |(_, count)| *count)
+    let has = |word: &str| detector.contains(word);
+    let is_large = ["AGIPD", "LPD", "DSSC"].into_iter().any(has);
+    match () {
+        () if is_large && has("1M") => 16,
+        () if has("AGIPD500K") => 8,
+        () if (has("JF4M") || has("JNGFR4M")) => 8,
+        () => 0,
+    }
 }

@@ -28,8 +28,8 @@ struct Opened {
     facts: Option<Facts>,
     /// The shape of one frame in the file, slow axes first.
     block: Vec<usize>,
-    /// What stands for `%` in the path of each frame, where the geometry names frames so.
-    events: Vec<String>,
+    /// The words for `%` in the path of each frame and its row there, where the geometry names frames so.
+    events: Vec<(String, usize)>,
     module: Option<ModuleFile>,
 }
 
@@ -38,6 +38,7 @@ struct Opened {
 /// Errors: one sentence with its cure for a path that is missing, empty, truncated, not what its name
 /// says, without frames, without permission, with an unknown filter, or of another frame size.
 pub fn open_run(paths: &[PathBuf], options: &OpenOptions) -> Result<Run, Error> {
+    let begun = std::time::SystemTime::now();
     let items = paths::expand(paths)?;
     let geom = match &options.geometry {
         Some(path) if is_poni(path) => None,
@@ -47,7 +48,13 @@ pub fn open_run(paths: &[PathBuf], options: &OpenOptions) -> Result<Run, Error> 
     let mut options = options.clone();
     let opened = open_files(&items, &mut options, geom.as_ref())?;
     let opened = together(&items, opened);
-    join(paths, &items, opened, &options, geom.as_ref())
+    let mut run = join(paths, &items, opened, &options, geom.as_ref())?;
+    run.opened_at = run.trace();
+    // What was written while it was opened may not have been seen: it counts as written since.
+    for (_, time) in &mut run.opened_at {
+        *time = time.filter(|time| *time < begun);
+    }
+    Ok(run)
 }
 
 fn is_poni(path: &Path) -> bool {
@@ -138,6 +145,7 @@ fn open_hdf5(file: &Path, dataset: Option<&str>, geom: Option<&Geom>) -> Result<
         behind: Vec::new(),
         rows: Vec::new(),
         masks: Vec::new(),
+        events: Vec::new(),
         codes: plan.codes,
         saturation: plan.saturation,
     };
@@ -149,7 +157,8 @@ fn open_hdf5(file: &Path, dataset: Option<&str>, geom: Option<&Geom>) -> Result<
         notices: plan.notices.clone(),
         ..RunInfo::default()
     };
-    for path in &plan.data {
+    let mut events: Vec<(String, usize)> = Vec::new();
+    for (index, path) in plan.data.iter().enumerate() {
         let Some(set) = facts.sets.get(path) else {
             continue;
         };
@@ -173,6 +182,9 @@ fn open_hdf5(file: &Path, dataset: Option<&str>, geom: Option<&Geom>) -> Result<
                 ),
                 file,
             ));
+        }
+        if let Some(words) = plan.events.get(index) {
+            events.extend((0..stack.rows.len()).map(|row| (words.clone(), row)));
         }
         let before = part.sources.len();
         part.behind.extend(stack.files);
@@ -247,11 +259,7 @@ fn open_hdf5(file: &Path, dataset: Option<&str>, geom: Option<&Geom>) -> Result<
         .as_ref()
         .map(|module| module_of(module, file, frames))
         .transpose()?;
-    let events = if plan.format == "HDF5 events" {
-        plan.data.clone()
-    } else {
-        Vec::new()
-    };
+    part.events.clone_from(&events);
     Ok(Opened {
         part: Part::Stack(Box::new(part)),
         frames,
@@ -328,7 +336,7 @@ fn together(items: &[Item], mut opened: Vec<(PathBuf, Opened)>) -> Vec<(PathBuf,
     let Some((path, mut info, facts, mut block)) = whole else {
         return opened;
     };
-    let (part, _, said) = ModulesPart::new(files, info.width * info.height);
+    let (part, said) = ModulesPart::new(files, info.width * info.height);
     info.format = "EuXFEL modules".to_owned();
     info.height *= part.modules();
     block.insert(0, part.modules());
@@ -405,7 +413,7 @@ fn join(
     let mut files = Vec::new();
     let mut facts = None;
     let mut block = Vec::new();
-    let mut events: HashMap<PathBuf, Vec<String>> = HashMap::new();
+    let mut events: HashMap<PathBuf, Vec<(String, usize)>> = HashMap::new();
     let mut numbers: HashMap<PathBuf, (usize, usize)> = HashMap::new();
     for (index, (file, opened)) in opened.into_iter().enumerate() {
         if index == 0 {
@@ -440,8 +448,9 @@ fn join(
         };
         let named = item.event.as_ref().zip(events.get(&item.file));
         if let Some((event, events)) = named.filter(|(_, events)| !events.is_empty()) {
-            // CrystFEL names the frame by what stands for `%` in the paths.
-            let is_meant = |path: &String| path.split('/').any(|word| word == event);
+            let is_meant = |(words, row): &(String, usize)| {
+                words == event && item.row.is_none_or(|wanted| wanted == *row)
+            };
             let Some(row) = events.iter().position(is_meant) else {
                 return Err(Error::new(
                     format!(
@@ -500,6 +509,18 @@ fn join(
     inputs.sort_unstable();
     inputs.dedup();
     let beside = paths.first().map(|path| path.with_extension("stream"));
+    if let Some(stream) = beside.clone().filter(|path| path.is_file()) {
+        inputs.push(stream);
+    }
+    // Files that links lead to may appear later.
+    if let Some(facts) = &facts {
+        let folder = facts.path.parent().unwrap_or(Path::new("."));
+        let targets = facts
+            .dangling
+            .iter()
+            .filter_map(|(_, target)| target.split_once(':'));
+        inputs.extend(targets.map(|(file, _)| folder.join(file)));
+    }
     let lists = match (&options.peaks, parts.as_slice()) {
         (Some(path), _) => Some(Lists::open(path)?),
         (None, [Part::Stack(_)]) => facts.as_ref().and_then(Lists::own),
@@ -527,7 +548,6 @@ fn join(
     };
     run.place(options, facts.as_ref(), &block)?;
     run.add_masks(options, &block)?;
-    run.opened_at = run.trace();
     Ok(run)
 }
 
@@ -554,7 +574,14 @@ impl Run {
                         "panels of the geometry reach beyond the frame of {width} x {height} pixels; is it for another detector?"
                     ));
                 }
-                self.rules = geom.rules(width, height, block, &geometry);
+                self.rules = geom.rules(width, height, block);
+                let mut geometry = geometry;
+                // What lies beyond the frame has no pixels.
+                for panel in &mut geometry.panels {
+                    panel.rect.x1 = panel.rect.x1.min(width).max(panel.rect.x0);
+                    panel.rect.y1 = panel.rect.y1.min(height).max(panel.rect.y0);
+                }
+                geometry.panels.retain(|panel| !panel.rect.is_empty());
                 Some(geometry)
             }
             (Some(path), None) => Some(poni::read_poni(path)?.geometry(width, height)),
@@ -596,8 +623,7 @@ impl Run {
                 .map(|folder| folder.join(name))
                 .filter(|path| path.exists());
             let file = beside.unwrap_or_else(|| PathBuf::from(name));
-            let named = PathBuf::from(format!("{}:{}", file.display(), line.data));
-            match masks::read_values(&named, width, height) {
+            match masks::read_values(&file, Some(&line.data), width, height) {
                 Ok((values, _)) => {
                     let meaning = MaskMeaning::Bits {
                         good: line.good_bits,
@@ -615,7 +641,7 @@ impl Run {
             let (bits, notice) = masks::read_bad(path, options.bad_pixels_are, width, height)?;
             add(bits, &[]);
             self.info.notices.push(notice);
-            self.inputs.push(path.clone());
+            self.inputs.push(masks::parted(path).0);
         }
         self.masked = masked;
         Ok(())

@@ -19,6 +19,8 @@ pub(super) struct StackPart {
     /// The source of each frame and its row there.
     pub rows: Vec<Option<(usize, usize)>>,
     pub masks: Vec<Mask>,
+    /// The words for `%` of each frame and its row there, where frames are named so.
+    pub events: Vec<(String, usize)>,
     pub codes: Codes,
     pub saturation: Option<f32>,
 }
