@@ -1,6 +1,6 @@
 //! What the window costs a CPU: `cargo bench --bench window`. The real window is driven by keys and pointer; medians and
 //! 99th percentiles of one step (all of `logic` and `ui`, without the graphics card's own work), in milliseconds. With files
-//! (`cargo bench --bench window -- FILE...`) it pages forward through each with the program's own threads, in frames a second.
+//! (`cargo bench --bench window -- FILE... [FILE.geom]`) it pages forward through each with the program's own threads, in frames a second.
 
 #![expect(clippy::print_stdout, reason = "a bench prints")]
 
@@ -152,7 +152,7 @@ fn zoom(harness: &mut Driven, size: &str) {
 }
 
 /// Pages forward through a real run as fast as frames come, with the program's own threads and without prediction.
-fn page_file(file: &std::path::Path) {
+fn page_file(file: &std::path::Path, geometry: Option<&std::path::PathBuf>) {
     let folder = match tempfile::tempdir() {
         Ok(folder) => folder,
         Err(error) => return println!("no folder for the project: {error}"),
@@ -161,6 +161,7 @@ fn page_file(file: &std::path::Path) {
     session.apply(Command::SetPredict(false));
     session.apply(Command::Open(Box::new(RunRequest {
         paths: vec![file.to_owned()],
+        geometry: geometry.cloned(),
         project: Some(folder.path().join("run.peaknet")),
         frame: Some(0),
         ..RunRequest::default()
@@ -207,7 +208,11 @@ fn main() {
         .map(std::path::PathBuf::from)
         .collect();
     if !files.is_empty() {
-        return files.iter().for_each(|file| page_file(file));
+        let is_geometry =
+            |file: &&std::path::PathBuf| file.extension().is_some_and(|e| e == "geom");
+        let geometry = files.iter().find(is_geometry);
+        let runs = files.iter().filter(|file| !is_geometry(file));
+        return runs.for_each(|file| page_file(file, geometry));
     }
     println!("{:<52} {:>11} {:>11}", "", "median", "99 %");
     for side in [1920, 4096] {

@@ -526,9 +526,22 @@ impl File {
         {
             return Err(std::io::ErrorKind::UnexpectedEof.into());
         }
-        let mut bytes = vec![0; size];
         #[cfg(unix)]
-        std::os::unix::fs::FileExt::read_exact_at(&self.0, &mut bytes, start)?;
+        let bytes = {
+            // Into memory that is not zeroed first: that would cost as much as the reading.
+            let mut bytes: Vec<u8> = Vec::with_capacity(size);
+            while bytes.len() < size {
+                let at = start + bytes.len() as u64;
+                let n = rustix::io::pread(&self.0, rustix::buffer::spare_capacity(&mut bytes), at)?;
+                if n == 0 {
+                    return Err(std::io::ErrorKind::UnexpectedEof.into());
+                }
+            }
+            bytes.truncate(size);
+            bytes
+        };
+        #[cfg(windows)]
+        let mut bytes = vec![0; size];
         #[cfg(windows)]
         {
             let mut done = 0;
