@@ -26,6 +26,14 @@ pub use write::{Cell, Chunks, Creation, VirtualPiece, Writer};
 /// The first eight bytes of an HDF5 file (or of its superblock, after a user block).
 pub const MAGIC: [u8; 8] = *b"\x89HDF\r\n\x1a\n";
 
+/// Whether several threads may unpack a chunk. Within HDF5 they may not: its lock is held there, and a thread of the pool
+/// that waits for the lock would be waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Threads {
+    One,
+    Many,
+}
+
 /// Opens a file read-only and without HDF5's file locks, which fail on read-only network folders.
 fn open(path: &Path) -> Result<hdf5::File, Error> {
     register::register_filters();

@@ -1,5 +1,6 @@
 //! A run: frames of one detector from one or many files, opened by facts, read frame by frame.
 
+mod join;
 mod modules;
 mod open;
 mod stack;

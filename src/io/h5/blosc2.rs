@@ -8,8 +8,8 @@ use std::io::Read;
 
 use rayon::prelude::*;
 
+use super::Threads;
 use super::bitshuffle::{unshuffle_bits, unshuffle_bytes};
-use super::filters::Threads;
 
 const TRUNCATED: &str = "is truncated";
 const DAMAGED: &str = "is not valid Blosc2 data";

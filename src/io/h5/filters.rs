@@ -4,6 +4,7 @@ use std::io::Read;
 
 use rayon::prelude::*;
 
+use super::Threads;
 use super::bitshuffle::{unshuffle_bits, unshuffle_bytes};
 
 pub const DEFLATE: i32 = 1;
@@ -76,14 +77,6 @@ impl Filter {
 /// Whether every step can be decoded here, without HDF5.
 pub fn all_ours(filters: &[Filter]) -> bool {
     filters.iter().all(Filter::is_ours)
-}
-
-/// Whether several threads may unpack a chunk. Within HDF5 they may not: its lock is held there, and a thread of the pool
-/// that waits for the lock would be waited for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Threads {
-    One,
-    Many,
 }
 
 /// Undoes the pipeline of one chunk of `size` bytes with elements of `element` bytes.

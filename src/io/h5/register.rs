@@ -6,7 +6,8 @@ use std::sync::OnceLock;
 use hdf5_sys::h5::{H5allocate_memory, H5free_memory};
 use hdf5_sys::h5z::{H5Z_CLASS_T_VERS, H5Z_FLAG_REVERSE, H5Z_class2_t, H5Zregister};
 
-use super::filters::{self, BITSHUFFLE, BLOSC2, Filter, LZ4, Threads, ZSTD};
+use super::Threads;
+use super::filters::{self, BITSHUFFLE, BLOSC2, Filter, LZ4, ZSTD};
 
 /// Registers bitshuffle, LZ4, zstd and Blosc2 once in this process.
 #[expect(unsafe_code, reason = "H5Zregister is not in the safe crate")]
