@@ -109,6 +109,7 @@ fn view(arguments: &ViewArguments) -> Outcome {
         }),
         calibrant: arguments.calibrant,
         guides: arguments.resolution,
+        finder: arguments.classical.finder(arguments.finder),
         is_dark: arguments.theme.map(|theme| theme == Theme::Dark),
         ..Start::default()
     };

@@ -287,6 +287,7 @@ fn load_net(session: &mut Session) {
             entry,
             digest: "d".to_owned(),
             device: "cpu".to_owned(),
+            finder: None,
         }),
     });
 }

@@ -350,6 +350,8 @@ pub struct Start {
     /// `linear`, `log`, `sqrt`, `asinh`.
     pub curve: Option<crate::domain::tone::Curve>,
     pub calibrant: Option<crate::domain::calibrant::Calibrant>,
+    /// A classical finder in the net's place.
+    pub finder: Option<crate::domain::finders::Finder>,
     /// Rings of round resolutions, the beam centre and the names of panels.
     pub guides: bool,
     /// Light or dark; `None` = what the desktop prefers.
@@ -372,6 +374,9 @@ impl Start {
         }
         if self.calibrant.is_some() {
             session.apply(Command::SetCalibrant(self.calibrant));
+        }
+        if let Some(finder) = self.finder {
+            session.apply(Command::ChooseFinder(finder));
         }
         if self.guides {
             let layers = crate::session::command::Layers {

@@ -72,10 +72,8 @@ impl TrainingPanel {
                 });
                 ui.end_row();
                 ui.label("start from");
-                let current = session
-                    .net
-                    .as_ref()
-                    .map_or("scratch", |net| net.entry.name.as_str());
+                let net = session.net.as_ref().filter(|net| net.finder.is_none());
+                let current = net.map_or("scratch", |net| net.entry.name.as_str());
                 ui.horizontal(|ui| {
                     ui.selectable_value(&mut self.is_from_current, true, current);
                     ui.selectable_value(&mut self.is_from_current, false, "scratch");
@@ -114,7 +112,9 @@ impl TrainingPanel {
                 .on_disabled_hover_text("Confirm at least one frame first (Enter)")
                 .clicked()
             {
-                let from = session.net.as_ref().filter(|_| self.is_from_current);
+                // A classical finder is no net to start from.
+                let net = session.net.as_ref().filter(|net| net.finder.is_none());
+                let from = net.filter(|_| self.is_from_current);
                 commands.push(Command::Train(TrainRequest {
                     // A bare name: the workers put it where the user's own nets lie.
                     out: PathBuf::from(self.name.trim()),

@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::arguments::{FrameRange, NetArguments, RunArguments, fraction, frames};
-use super::output::line;
-use super::predict::artifact_fraction;
+use super::output::{line, speak};
 use super::reading::read_ahead;
 use super::{Failure, Outcome, nets};
 use crate::domain::frame::{Frame, bad};
@@ -75,6 +74,9 @@ pub fn run(arguments: &MaskArguments) -> Outcome {
     }
     let run = arguments.run.open()?;
     run.refuse_to_replace(&arguments.out)?;
+    for notice in &run.info.notices {
+        speak(notice);
+    }
     if arguments.from == MaskSource::Statistics {
         return from_statistics(arguments, &run, format);
     }
@@ -99,7 +101,7 @@ pub fn run(arguments: &MaskArguments) -> Outcome {
     let net = nets::load(&arguments.net)?;
     let frame = run.read_frame(number)?;
     if let Some(warning) = run.warning(&frame) {
-        super::output::speak(&warning);
+        speak(&warning);
     }
     let mut prediction = net
         .predict(&[&frame], arguments.threshold.map(|p| p as f32))?
@@ -112,6 +114,17 @@ pub fn run(arguments: &MaskArguments) -> Outcome {
         &found,
         arguments.peak_margin,
     );
+    // What is written, which leaves a margin around peaks free.
+    let written = {
+        let valid = mask
+            .cells()
+            .iter()
+            .filter(|bits| **bits & bad::NOT_VALID == 0);
+        let (all, marked) = valid.fold((0_u64, 0_u64), |(all, marked), bits| {
+            (all + 1, marked + u64::from(bits & bad::ARTIFACT != 0))
+        });
+        marked as f64 / all.max(1) as f64
+    };
     match format {
         Some(format) => {
             let meant = bad::NOT_VALID | bad::ARTIFACT;
@@ -135,14 +148,14 @@ pub fn run(arguments: &MaskArguments) -> Outcome {
         return line(serde_json::json!({
             "frame": number,
             "n_peaks": found.len(),
-            "artifact_fraction": artifact_fraction(&frame, &prediction.classes),
+            "artifact_fraction": written,
             "out": arguments.out,
         }));
     }
     line(format_args!(
         "frame {number}: {} peaks, {:.2}% artifact: {}",
         found.len(),
-        100.0 * artifact_fraction(&frame, &prediction.classes),
+        100.0 * written,
         arguments.out.display()
     ))
 }
@@ -159,9 +172,9 @@ fn from_statistics(arguments: &MaskArguments, run: &Run, format: Option<MaskForm
     for number in &numbers {
         read_ahead(run, *number..*number + 1, 1, |number, read| {
             match read.result {
-                Ok(frame) if run.problems(&frame).is_empty() => looked_at.push(frame),
+                Ok(frame) if frame.emptiness().is_none() => looked_at.push(frame),
                 Ok(_) => {}
-                Err(error) => super::output::speak(&format!("frame {number} is left out: {error}")),
+                Err(error) => speak(&format!("frame {number} is left out: {error}")),
             }
             Ok(())
         })?;
@@ -177,6 +190,12 @@ fn from_statistics(arguments: &MaskArguments, run: &Run, format: Option<MaskForm
         for (bits, own) in bits.cells_mut().iter_mut().zip(first.bad.cells()) {
             *bits |= own & bad::NOT_VALID;
         }
+    }
+    if looked_at.len() < suspects::ENOUGH_FRAMES {
+        speak(&format!(
+            "{} frames are few: reflections that stay from frame to frame may look like defects; look at the mask before you use it",
+            looked_at.len()
+        ));
     }
     let what = format!(
         "{} frames: {} dead, {} hot, {} noisy pixels",
@@ -197,7 +216,7 @@ fn from_statistics(arguments: &MaskArguments, run: &Run, format: Option<MaskForm
 fn write(arguments: &MaskArguments, format: Option<MaskFormat>, bits: &Grid<u16>) -> Outcome {
     let format = format.ok_or_else(|| {
         Failure::could_not(
-            "a mask for all frames is written as .npy, .h5, .edf, .tif, .msk or .png",
+            "a mask of the detector or of statistics is written as .npy, .h5, .edf, .tif, .msk or .png",
         )
     })?;
     Ok(masks::write(

@@ -79,8 +79,9 @@ pub enum FinderName {
 #[derive(Args, Clone, Copy, Debug, Default)]
 #[command(next_help_heading = "Classical finders")]
 pub struct FinderArguments {
-    /// Least signal-to-noise ratio [default: 5 of peakfinder8, 8 of robust]
-    #[arg(long, value_name = "SNR", value_parser = super::arguments::positive)]
+    /// Least signal-to-noise ratio by the finder's own measure [default: 5 of peakfinder8, 8 of robust]; peakSNR in the file is
+    /// that of the labelling rule, for every finder
+    #[arg(long, value_name = "SNR", value_parser = super::arguments::positive, allow_negative_numbers = true)]
     finder_snr: Option<f64>,
     /// Least value of a peak pixel in the frame's units, for peakfinder8 [default: none]
     #[arg(long, value_name = "ADU", allow_negative_numbers = true)]
@@ -97,8 +98,18 @@ pub struct FinderArguments {
 }
 
 impl FinderArguments {
+    fn check(&self) -> Result<(), Failure> {
+        let (least, most) = (self.finder_min_pixels, self.finder_max_pixels);
+        if least.zip(most).is_some_and(|(least, most)| least > most) {
+            return Err(Failure::could_not(
+                "--finder-min-pixels is above --finder-max-pixels, so no peak fits; exchange them",
+            ));
+        }
+        Ok(())
+    }
+
     /// The finder with these parameters; `None` for the net.
-    fn finder(&self, name: FinderName) -> Option<Finder> {
+    pub fn finder(&self, name: FinderName) -> Option<Finder> {
         let snr = self.finder_snr.map(|snr| snr as f32);
         match name {
             FinderName::Net => None,
@@ -112,7 +123,7 @@ impl FinderArguments {
                     local_background_radius: self
                         .finder_background_radius
                         .unwrap_or(usual.local_background_radius)
-                        .min(1000),
+                        .clamp(1, 1000),
                     ..usual
                 }))
             }
@@ -142,20 +153,19 @@ enum Source {
 
 impl Source {
     fn load(arguments: &PredictArguments, info: &RunInfo) -> Result<Self, Failure> {
+        arguments.classical.check()?;
         let Some(finder) = arguments.classical.finder(arguments.finder) else {
             return Ok(Self::Net(Box::new(nets::load(&arguments.net)?)));
         };
         let geometry = &info.geometry;
-        if geometry.beam_center_px.is_none() && geometry.panels.is_empty() {
+        let by_rings = arguments.finder == FinderName::Peakfinder8;
+        if by_rings && geometry.beam_center_px.is_none() && geometry.panels.is_empty() {
             speak(
                 "the beam centre is not known, the middle of the frame stands in for it; give --beam-center-px",
             );
         }
         Ok(Self::Finder {
-            name: match finder {
-                Finder::Peakfinder8(_) => "peakfinder8",
-                Finder::Robust(_) => "robust",
-            },
+            name: finder.name(),
             bins: radius_bins(geometry, info.width, info.height),
             panels: geometry.panels.iter().map(|panel| panel.rect).collect(),
             finder,

@@ -36,7 +36,7 @@ pub struct ScoreArguments {
     /// Probability from which a pixel is a peak [default: the net's own]
     #[arg(long, value_name = "P", value_parser = fraction)]
     threshold: Option<f64>,
-    /// A peak list to judge
+    /// A peak list to judge; true peaks below SNR 6 (peakSNR of the other list) count neither for nor against, as the labelling rule says
     #[arg(long, value_name = "A.cxi", requires = "against")]
     peaks: Option<PathBuf>,
     /// The peak list that is taken for true

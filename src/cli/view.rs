@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::Failure;
 use super::arguments::{NetArguments, OpenArguments, calibrant, size};
+use super::predict::{FinderArguments, FinderName};
 use crate::domain::calibrant::Calibrant;
 use crate::io;
 
@@ -24,6 +25,11 @@ pub struct ViewArguments {
     pub project: Option<PathBuf>,
     #[command(flatten)]
     pub net: NetArguments,
+    /// What finds the peaks: the net, or a classical finder
+    #[arg(long, value_enum, default_value = "net")]
+    pub finder: FinderName,
+    #[command(flatten)]
+    pub classical: FinderArguments,
     /// Predict at once
     #[arg(long)]
     pub predict: bool,

@@ -20,6 +20,22 @@ pub enum Finder {
 }
 
 impl Finder {
+    /// Both, with their usual parameters.
+    pub const fn all() -> [Self; 2] {
+        [
+            Self::Peakfinder8(Peakfinder8::USUAL),
+            Self::Robust(Robust::USUAL),
+        ]
+    }
+
+    /// The name on the command line.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Peakfinder8(_) => "peakfinder8",
+            Self::Robust(_) => "robust",
+        }
+    }
+
     /// The class map of a frame: class peak where the finder sees one, background elsewhere.
     ///
     /// `bins` are the integer distances from the beam, in pixels ([`radius_bins`]); `panels` are the parts of the slab that

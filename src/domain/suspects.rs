@@ -11,6 +11,8 @@ const MOST_BYTES: usize = 3 << 29;
 /// Fewer frames cannot tell a hot pixel from a Bragg peak.
 pub const LEAST_FRAMES: usize = 5;
 const MOST_FRAMES: usize = 64;
+/// With fewer frames reflections that stay are not told from defects.
+pub const ENOUGH_FRAMES: usize = 20;
 
 /// How many frames of this size are looked at.
 pub fn frames_wanted(width: usize, height: usize) -> usize {
@@ -30,7 +32,8 @@ pub struct Suspects {
 /// For every pixel the median and the spread (1.4826 times the median absolute deviation) over the frames are taken, and of
 /// the valid pixels in the 7 x 7 around it the median of both, with the spread of the medians. *Hot*: the pixel's median is
 /// more than ten of its neighbours' spreads above theirs. *Dead*: it has one value in all frames and lies five spreads below
-/// them, or would have one value by chance in less than one of ten million pixels. *Noisy*: its spread is five times theirs.
+/// them, or would have one value by chance in less than one of ten million pixels. *Noisy*: its spread is five times theirs. Neither hot nor noisy is what has a
+/// bright or restless pixel right beside it, as reflections have.
 /// A suspect with more than two suspects beside it is a structure, not a defect; whole rows and columns stay.
 /// Pixels that are not valid in most frames are left out. `None` with fewer than [`LEAST_FRAMES`] frames.
 pub fn suspects(frames: &[Frame]) -> Option<(Grid<u16>, Suspects)> {
@@ -45,21 +48,26 @@ pub fn suspects(frames: &[Frame]) -> Option<(Grid<u16>, Suspects)> {
     }
     let over_time = Grid::from_fn(width, height, |x, y| OverTime::of(&frames, x, y));
     let mut bits = Grid::filled(width, height, 0u16);
-    let mut near = Vec::with_capacity(48);
+    let (mut near, mut beside) = (Vec::with_capacity(48), Vec::with_capacity(8));
     for y in 0..height {
         for x in 0..width {
             let Some(own) = over_time.get(x, y).copied().flatten() else {
                 continue;
             };
             near.clear();
+            beside.clear();
             for v in y.saturating_sub(3)..(y + 4).min(height) {
                 for u in x.saturating_sub(3)..(x + 4).min(width) {
+                    let other = over_time.get(u, v).copied().flatten();
                     if (u, v) != (x, y) {
-                        near.extend(over_time.get(u, v).copied().flatten());
+                        near.extend(other);
+                        if u.abs_diff(x) < 2 && v.abs_diff(y) < 2 {
+                            beside.extend(other);
+                        }
                     }
                 }
             }
-            if let Some(bit) = judge(own, &near)
+            if let Some(bit) = judge(own, &near, &beside)
                 && let Some(cell) = bits.get_mut(x, y)
             {
                 *cell = bit;
@@ -118,8 +126,8 @@ fn median(values: &mut [f32]) -> f32 {
     *values.select_nth_unstable_by(middle, f32::total_cmp).1
 }
 
-/// What a pixel is suspected of, among its neighbours.
-fn judge(own: OverTime, near: &[OverTime]) -> Option<u16> {
+/// What a pixel is suspected of, among its neighbours; `beside` are the eight next to it.
+fn judge(own: OverTime, near: &[OverTime], beside: &[OverTime]) -> Option<u16> {
     if near.len() < 12 {
         return None; // too few neighbours to say anything
     }
@@ -134,8 +142,15 @@ fn judge(own: OverTime, near: &[OverTime]) -> Option<u16> {
     let scale = (1.4826 * median(&mut medians))
         .max(typical_spread)
         .max(typical.max(0.0).sqrt().max(0.5));
+    // A spot lights up the pixels beside its brightest one by some share of it; a defect does not.
+    const SHARE: f32 = 0.08;
+    let level = (SHARE * (own.median - typical)).max(4.0 * scale);
+    let unrest = (SHARE * own.spread).max(3.0 * typical_spread.max(0.5));
+    let is_spot = beside
+        .iter()
+        .any(|other| other.median - typical > level || other.spread > unrest);
     if own.median - typical > 10.0 * scale {
-        return Some(bad::HOT);
+        return (!is_spot).then_some(bad::HOT);
     }
     if own.frames < 0 && typical_spread > 0.0 {
         // Of a normal distribution the most likely value has a share of 0.4 over its sigma.
@@ -144,7 +159,8 @@ fn judge(own: OverTime, near: &[OverTime]) -> Option<u16> {
             return Some(bad::DEAD);
         }
     }
-    (typical_spread > 0.0 && own.spread > 5.0 * typical_spread.max(0.5)).then_some(bad::NOISY)
+    let is_noisy = typical_spread > 0.0 && own.spread > 5.0 * typical_spread.max(0.5);
+    (is_noisy && !is_spot).then_some(bad::NOISY)
 }
 
 /// Suspects without those that lie together, unless they fill most of a row or a column.

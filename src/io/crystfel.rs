@@ -125,6 +125,8 @@ pub struct Geom {
     pub kept: Vec<(String, String)>,
     /// Keys that CrystFEL does not know either.
     pub unknown: Vec<String>,
+    /// Keys for panels that stand behind all of them, where they say nothing.
+    pub late: Vec<String>,
 }
 
 /// Keys of panels that are kept for CrystFEL and mean nothing here; some are of old versions.
@@ -171,6 +173,9 @@ pub fn parse_geom(text: &str) -> Result<Geom, String> {
     let mut defaults = GeomPanel {
         fs: [1.0, 0.0, 0.0],
         ss: [0.0, 1.0, 0.0],
+        // Every panel has to say where it is.
+        corner_x: f64::NAN,
+        corner_y: f64::NAN,
         ..GeomPanel::default()
     };
     let mut has_panel_values = false;
@@ -208,6 +213,7 @@ pub fn parse_geom(text: &str) -> Result<Geom, String> {
             }
             Some((name, key)) => {
                 let place = *index.entry(name.to_owned()).or_insert_with(|| {
+                    geom.late.clear();
                     geom.panels.push(GeomPanel {
                         name: name.to_owned(),
                         ..defaults.clone()
@@ -221,8 +227,10 @@ pub fn parse_geom(text: &str) -> Result<Geom, String> {
             }
             None => {
                 has_panel_values |= key.starts_with("min_") || key.starts_with("max_fs");
-                geom.set(key, value).ok_or_else(wrong)?
-                    || defaults.set(key, value).ok_or_else(wrong)?
+                geom.set(key, value).ok_or_else(wrong)? || {
+                    geom.late.push(key.to_owned());
+                    defaults.set(key, value).ok_or_else(wrong)?
+                }
             }
         };
         let name = key.rsplit('/').next().unwrap_or(key);
@@ -236,6 +244,25 @@ pub fn parse_geom(text: &str) -> Result<Geom, String> {
         }
         defaults.name = "p0".to_owned();
         geom.panels.push(defaults);
+        geom.late.clear();
+    }
+    for panel in &geom.panels {
+        for (corner, key) in [(panel.corner_x, "corner_x"), (panel.corner_y, "corner_y")] {
+            if corner.is_nan() {
+                return Err(format!(
+                    "panel {} of the geometry has no {key}; add it",
+                    panel.name
+                ));
+            }
+        }
+        let [(a, b), (c, d), (e, f)] = [0, 1, 2].map(|axis| (panel.fs[axis], panel.ss[axis]));
+        let area = [a * d - c * b, c * f - e * d, e * b - a * f];
+        if area.iter().all(|part| part.abs() < 1e-6) {
+            return Err(format!(
+                "fs and ss of panel {} of the geometry run in one direction; correct them",
+                panel.name
+            ));
+        }
     }
     if let Some(panel) = geom
         .panels
@@ -265,6 +292,35 @@ impl Geom {
             _ => return Some(false),
         }
         Some(true)
+    }
+
+    /// What is probably not meant, one sentence each.
+    pub fn doubts(&self) -> Vec<String> {
+        let mut doubts = Vec::new();
+        if !self.late.is_empty() {
+            doubts.push(format!(
+                "these lines of the geometry stand behind all panels and hold for none: {}; move them above the panels",
+                self.late.join(", ")
+            ));
+        }
+        for region in &self.regions {
+            let cells = region.fs_ss.iter().filter(|limit| limit.is_some()).count();
+            let lab = region.x_y.iter().filter(|limit| limit.is_some()).count();
+            if (cells, lab) != (4, 0) && (cells, lab) != (0, 4) {
+                doubts.push(format!(
+                    "the bad region {} of the geometry does not have all four limits, so it reaches to the edges",
+                    region.name
+                ));
+            }
+            let is_known = |name: &String| self.panels.iter().any(|panel| panel.name == *name);
+            if let Some(name) = region.panel.as_ref().filter(|name| !is_known(name)) {
+                doubts.push(format!(
+                    "the bad region {} of the geometry is about the panel {name}, which is not there",
+                    region.name
+                ));
+            }
+        }
+        doubts
     }
 
     /// The path of the frames as written, of the first panel that has one.

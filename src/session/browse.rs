@@ -206,7 +206,11 @@ impl Session {
     }
 
     pub(super) fn set_layers(&mut self, layers: Layers) {
+        let is_asked = layers.guides && !self.layers.guides;
         self.layers = layers;
+        if is_asked && self.run.is_some() && !self.places_rings() {
+            self.notice("Rings of resolution need wavelength, distance, beam centre and pixel size: from the file, a .geom or .poni, or options.");
+        }
         self.ask_guides();
     }
 

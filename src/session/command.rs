@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::tool::{Tool, ToolEvent};
 use crate::domain::calibrant::Calibrant;
+use crate::domain::finders::Finder;
 use crate::domain::frame::MaskPolarity;
 use crate::domain::grid::Pixel;
 use crate::domain::labels::{Class, Review};
@@ -153,6 +154,8 @@ pub enum Command {
     SetAssembled(bool),
 
     ChooseNet(PathBuf),
+    /// A classical finder with these parameters in the net's place.
+    ChooseFinder(Finder),
     SetPredict(bool),
     /// Predict every frame of the run, not only those ahead of the curator.
     PredictAll(bool),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::command::{RunRequest, TrainRequest, View};
 use crate::domain::calibrant::{Calibrant, RingRow};
+use crate::domain::finders::Finder;
 use crate::domain::frame::{Frame, RunInfo, Statistics};
 use crate::domain::grid::Grid;
 use crate::domain::labels::{Edit, History, Review, Sheet};
@@ -77,6 +78,8 @@ pub struct NetInfo {
     pub entry: NetEntry,
     pub digest: String,
     pub device: String,
+    /// A classical finder stands in the net's place.
+    pub finder: Option<Finder>,
 }
 
 /// What the project knows of a run when it is opened.
@@ -172,6 +175,11 @@ pub enum Job {
     LoadNet {
         serial: u64,
         path: PathBuf,
+    },
+    /// A classical finder takes the net's place.
+    UseFinder {
+        serial: u64,
+        finder: Finder,
     },
     /// Frames to predict, most wanted first; replaces an earlier list.
     Predict {

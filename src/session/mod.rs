@@ -275,6 +275,7 @@ impl Session {
             Command::SetAssembled(on) => self.set_assembled(on),
 
             Command::ChooseNet(path) => self.choose_net(path),
+            Command::ChooseFinder(finder) => self.choose_finder(finder),
             Command::SetPredict(on) => self.set_predict(on),
             Command::PredictAll(on) => self.set_predict_all(on),
             Command::Export { out, format } => self.jobs.push(Job::Export {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Session;
 use super::job::{Calibration, FrameKey, Job, NetEntry, NetInfo, Predicted};
 use crate::domain::calibrant::Calibrant;
+use crate::domain::finders::Finder;
 
 /// Predictions kept in memory, in bytes.
 const KEPT_BYTES: usize = 512 << 20;
@@ -35,6 +36,15 @@ impl Session {
         self.jobs.push(Job::LoadNet {
             serial: self.net_serial,
             path,
+        });
+    }
+
+    pub(super) fn choose_finder(&mut self, finder: Finder) {
+        self.net_serial += 1;
+        self.net_loading = true;
+        self.jobs.push(Job::UseFinder {
+            serial: self.net_serial,
+            finder,
         });
     }
 

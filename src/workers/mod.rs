@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 
+use self::predict::Choice;
 use crate::domain::listed::Listed;
 use crate::io::Run;
 use crate::io::cache::{Cached, FrameCache};
@@ -234,7 +235,12 @@ impl Workers {
                 Job::OpenDemo => self.files.ask(|wanted| wanted.demo = true),
                 Job::ListNets => self.predict.ask(|wanted| wanted.list = true),
                 Job::LoadNet { serial, path } => {
-                    self.predict.ask(|wanted| wanted.net = Some((serial, path)));
+                    self.predict
+                        .ask(|wanted| wanted.source = Some((serial, Choice::Net(path))));
+                }
+                Job::UseFinder { serial, finder } => {
+                    self.predict
+                        .ask(|wanted| wanted.source = Some((serial, Choice::Finder(finder))));
                 }
                 Job::Predict { net, frames } => self.predict.ask(|wanted| {
                     wanted.frames = frames.into();

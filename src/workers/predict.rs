@@ -1,4 +1,4 @@
-//! The thread that owns the loaded net: loads it, predicts the most wanted frames, measures their peaks.
+//! The thread that owns the loaded net, or the finder in its place: loads it, predicts the most wanted frames, measures peaks.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -8,7 +8,9 @@ use std::time::Instant;
 use super::desk::Desk;
 use super::{Options, Shared};
 use crate::domain::doubt::doubt;
-use crate::domain::frame::{Frame, bad};
+use crate::domain::finders::{Finder, radius_bins};
+use crate::domain::frame::{Frame, RunInfo, bad};
+use crate::domain::grid::{Grid, PixelRect};
 use crate::domain::labels::Class;
 use crate::domain::peaks;
 use crate::net::{Net, catalog};
@@ -17,15 +19,27 @@ use crate::session::job::{FrameKey, NetEntry, NetInfo, Predicted, Report};
 #[derive(Default)]
 pub struct Wanted {
     pub list: bool,
-    pub net: Option<(u64, PathBuf)>,
+    pub source: Option<(u64, Choice)>,
     /// The net that `frames` are meant for.
     pub serial: u64,
     pub frames: VecDeque<FrameKey>,
 }
 
+/// What shall predict.
+pub enum Choice {
+    Net(PathBuf),
+    Finder(Finder),
+}
+
+/// What predicts.
+enum Source {
+    Net(Box<Net>),
+    Finder(Finder),
+}
+
 enum Work {
     List,
-    Load(u64, PathBuf),
+    Load(u64, Choice),
     Predict(u64, FrameKey),
 }
 
@@ -35,30 +49,46 @@ pub fn start(shared: Arc<Shared>, options: Options) -> std::io::Result<Arc<Desk<
     std::thread::Builder::new()
         .name("predict".to_owned())
         .spawn(move || {
-            let mut net: Option<(u64, Net)> = None;
+            let mut source: Option<(u64, Source)> = None;
+            // Distances from the beam, of the run that was searched last.
+            let mut bins: Option<(u64, Grid<u16>)> = None;
             let pool = background_pool();
             while let Some(work) = inbox.next(take) {
                 match work {
                     Work::List => shared.report(Report::Nets(list(&options))),
-                    Work::Load(serial, path) => {
-                        let result = load(serial, path, &options);
+                    Work::Load(serial, choice) => {
+                        let result = match choice {
+                            Choice::Net(path) => load(serial, path, &options),
+                            Choice::Finder(finder) => Ok(use_finder(serial, finder)),
+                        };
                         let result = result.map(|(info, loaded)| {
-                            net = Some((serial, loaded));
+                            source = Some((serial, loaded));
                             info
                         });
                         shared.report(Report::NetLoaded { serial, result });
                     }
                     Work::Predict(serial, key) => {
-                        let Some((_, net)) = net.as_ref().filter(|(loaded, _)| *loaded == serial)
+                        let loaded = source.as_ref().filter(|(loaded, _)| *loaded == serial);
+                        let Some((_, source)) = loaded else { continue };
+                        let (Some(cached), Some(run)) = (shared.frame(key), shared.run_of(key))
                         else {
                             continue;
                         };
-                        let Some(cached) = shared.frame(key) else {
-                            continue;
-                        };
-                        let result = cached.and_then(|cached| match &pool {
-                            Some(pool) => pool.install(|| predict(net, &cached.frame)),
-                            None => predict(net, &cached.frame),
+                        let result = cached.and_then(|cached| match (source, &pool) {
+                            (Source::Net(net), Some(pool)) => {
+                                pool.install(|| predict(net, &cached.frame))
+                            }
+                            (Source::Net(net), None) => predict(net, &cached.frame),
+                            (Source::Finder(finder), _) => {
+                                if bins.as_ref().is_none_or(|(of, _)| *of != key.run) {
+                                    let info = &run.info;
+                                    let fresh =
+                                        radius_bins(&info.geometry, info.width, info.height);
+                                    bins = Some((key.run, fresh));
+                                }
+                                let bins = bins.as_ref().map(|(_, bins)| bins);
+                                Ok(find(finder, &cached.frame, bins, &run.info))
+                            }
                         });
                         let result = result.map(Arc::new);
                         shared.report(Report::Predicted {
@@ -91,9 +121,9 @@ fn take(wanted: &mut Wanted) -> Option<Work> {
     if std::mem::take(&mut wanted.list) {
         return Some(Work::List);
     }
-    if let Some((serial, path)) = wanted.net.take() {
+    if let Some((serial, choice)) = wanted.source.take() {
         wanted.frames.clear();
-        return Some(Work::Load(serial, path));
+        return Some(Work::Load(serial, choice));
     }
     let key = wanted.frames.pop_front()?;
     Some(Work::Predict(wanted.serial, key))
@@ -129,15 +159,62 @@ fn entry(path: PathBuf, card: &crate::net::Card) -> NetEntry {
     }
 }
 
-fn load(serial: u64, path: PathBuf, options: &Options) -> Result<(NetInfo, Net), String> {
+fn load(serial: u64, path: PathBuf, options: &Options) -> Result<(NetInfo, Source), String> {
     let net = Net::load(&path, options.device).map_err(|error| error.to_string())?;
     let info = NetInfo {
         serial,
         entry: entry(path, net.card()),
         digest: net.digest().to_owned(),
         device: net.device_name(),
+        finder: None,
     };
-    Ok((info, net))
+    Ok((info, Source::Net(Box::new(net))))
+}
+
+fn use_finder(serial: u64, finder: Finder) -> (NetInfo, Source) {
+    let info = NetInfo {
+        serial,
+        entry: NetEntry {
+            path: PathBuf::new(),
+            name: finder.name().to_owned(),
+            summary: "classical finder: peaks only, no artifact".to_owned(),
+        },
+        digest: finder.name().to_owned(),
+        device: "CPU".to_owned(),
+        finder: Some(finder),
+    };
+    (info, Source::Finder(finder))
+}
+
+/// What a finder sees, in the form of a net's prediction: certain of everything.
+fn find(finder: &Finder, frame: &Frame, bins: Option<&Grid<u16>>, info: &RunInfo) -> Predicted {
+    let start = Instant::now();
+    let panels: Vec<PixelRect> = info
+        .geometry
+        .panels
+        .iter()
+        .map(|panel| panel.rect)
+        .collect();
+    let blank;
+    let bins = match bins {
+        Some(bins) => bins,
+        None => {
+            blank = Grid::filled(frame.width(), frame.height(), 0);
+            &blank
+        }
+    };
+    let classes = finder.find(frame, bins, &panels);
+    let net_ms = start.elapsed().as_secs_f32() * 1e3;
+    let peak = Class::Peak.code();
+    Predicted {
+        peaks: peaks::measure_peaks(frame, &classes),
+        peak: classes.map(|class| u8::from(*class == peak) * u8::MAX),
+        artifact: Grid::filled(frame.width(), frame.height(), 0),
+        classes: Arc::new(classes),
+        artifact_fraction: 0.0,
+        doubt: 0.0,
+        net_ms,
+    }
 }
 
 fn predict(net: &Net, frame: &Frame) -> Result<Predicted, String> {

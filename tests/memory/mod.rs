@@ -69,6 +69,7 @@ impl Memory {
                     entry: entry(),
                     digest: "d".to_owned(),
                     device: "CPU, 2 threads".to_owned(),
+                    finder: None,
                 }),
             }),
             Job::Predict { net, frames } => {

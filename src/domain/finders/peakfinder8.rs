@@ -24,17 +24,21 @@ pub struct Peakfinder8 {
     pub max_radius: u16,
 }
 
+impl Peakfinder8 {
+    pub const USUAL: Self = Self {
+        threshold: f32::NEG_INFINITY,
+        min_snr: 5.0,
+        min_pixels: 2,
+        max_pixels: 200,
+        local_background_radius: 3,
+        min_radius: 0,
+        max_radius: u16::MAX,
+    };
+}
+
 impl Default for Peakfinder8 {
     fn default() -> Self {
-        Self {
-            threshold: f32::NEG_INFINITY,
-            min_snr: 5.0,
-            min_pixels: 2,
-            max_pixels: 200,
-            local_background_radius: 3,
-            min_radius: 0,
-            max_radius: u16::MAX,
-        }
+        Self::USUAL
     }
 }
 

@@ -23,15 +23,19 @@ pub struct Robust {
     pub patch: usize,
 }
 
+impl Robust {
+    pub const USUAL: Self = Self {
+        lambda: 4.0,
+        min_snr: 8.0,
+        min_pixels: 2,
+        max_pixels: 50,
+        patch: 24,
+    };
+}
+
 impl Default for Robust {
     fn default() -> Self {
-        Self {
-            lambda: 4.0,
-            min_snr: 8.0,
-            min_pixels: 2,
-            max_pixels: 50,
-            patch: 24,
-        }
+        Self::USUAL
     }
 }
 

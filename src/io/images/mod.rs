@@ -144,7 +144,7 @@ pub fn head(path: &Path, raw: Option<&RawLayout>) -> Result<Head, Error> {
                 .unwrap_or(0);
             // A file that is being written, or was cut, has fewer frames than its header says.
             let is_plain = whole_file_compression(&magic(path)).is_none();
-            if is_plain && head.frames > 1 && there < head.frames as u64 {
+            if is_plain && there < head.frames as u64 {
                 head.notices.push(format!(
                     "the file is truncated: {there} of {} frames are there",
                     head.frames

@@ -79,6 +79,14 @@ pub(super) fn join(
             frames.push((part, row));
             continue;
         }
+        if let (Some(event), None) = (&item.event, item.row) {
+            return Err(Error::new(
+                format!(
+                    "the event list names {event}, but where events lie is not known; give --geometry with its data = /%/..."
+                ),
+                &item.file,
+            ));
+        }
         match item.row {
             None => frames.extend((0..count).map(|row| (part, row))),
             Some(row) if row < count => frames.push((part, row)),
@@ -191,6 +199,14 @@ impl Run {
                         "panels of the geometry reach beyond the frame of {width} x {height} pixels; is it for another detector?"
                     ));
                 }
+                let cells: usize = geometry.panels.iter().map(|panel| panel.rect.area()).sum();
+                if !outside && cells * 10 < width * height * 7 {
+                    self.info.notices.push(format!(
+                        "the geometry covers only {:.0} % of the frame, the rest counts as gap; is it for another detector?",
+                        100.0 * cells as f64 / (width * height) as f64
+                    ));
+                }
+                self.info.notices.extend(geom.doubts());
                 self.rules = geom.rules(width, height, block);
                 let mut geometry = geometry;
                 // What lies beyond the frame has no pixels.

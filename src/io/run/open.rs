@@ -51,6 +51,16 @@ pub fn open_run(paths: &[PathBuf], options: &OpenOptions) -> Result<Run, Error> 
     for (_, time) in &mut run.opened_at {
         *time = time.filter(|time| *time < begun);
     }
+    if options.peaks.is_some() {
+        // A list of another run would show nothing, and not say so.
+        let known = (0..run.info.frames.min(500))
+            .any(|number| run.listed(number).is_ok_and(|listed| listed.is_some()));
+        if !known {
+            run.info.notices.push(
+                "the peak list or stream knows none of the run's frames; give the one that was made of this run".to_owned(),
+            );
+        }
+    }
     Ok(run)
 }
 

@@ -1,10 +1,11 @@
-//! Runs that are still being written: they grow in the open window, and what was empty is read again.
+//! The real threads behind the session: a run that grows while it is open, and a finder in the net's place.
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test")]
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use peaknet_studio::domain::finders::{Finder, Peakfinder8};
 use peaknet_studio::io::h5::{Creation, Writer};
 use peaknet_studio::io::{OpenOptions, open_run};
 use peaknet_studio::session::Session;
@@ -32,6 +33,25 @@ fn write(path: &Path, frames: usize, written: usize) {
     std::fs::rename(fresh, path).unwrap();
 }
 
+/// Goes on until the session says that it is done.
+fn wait(workers: &Workers, what: &str, session: &mut Session, done: &dyn Fn(&Session) -> bool) {
+    let begun = Instant::now();
+    loop {
+        workers.submit(session.take_jobs());
+        if done(session) {
+            return;
+        }
+        assert!(
+            begun.elapsed() < Duration::from_secs(30),
+            "{what}: {:?}",
+            session.notices
+        );
+        if let Some(report) = workers.wait_report(Duration::from_millis(50)) {
+            session.absorb(report);
+        }
+    }
+}
+
 #[test]
 fn a_run_grows_and_what_was_empty_is_read_again() {
     let folder = tempfile::tempdir().unwrap();
@@ -54,21 +74,7 @@ fn a_run_grows_and_what_was_empty_is_read_again() {
         ..RunRequest::default()
     })));
     let until = |what: &str, session: &mut Session, done: &dyn Fn(&Session) -> bool| {
-        let begun = Instant::now();
-        loop {
-            workers.submit(session.take_jobs());
-            if done(session) {
-                return;
-            }
-            assert!(
-                begun.elapsed() < Duration::from_secs(30),
-                "{what}: {:?}",
-                session.notices
-            );
-            if let Some(report) = workers.wait_report(Duration::from_millis(50)) {
-                session.absorb(report);
-            }
-        }
+        wait(&workers, what, session, done);
     };
     until("an empty frame", &mut session, &|s| {
         s.shown
@@ -94,5 +100,59 @@ fn a_run_grows_and_what_was_empty_is_read_again() {
         s.notices
             .iter()
             .any(|notice| notice.text.contains("changed on disk"))
+    });
+}
+
+/// A classical finder in the net's place searches the shown frame, and again when its parameters change.
+#[test]
+fn a_finder_takes_the_nets_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("spots.h5");
+    let (width, height) = (64, 48);
+    let writer = Writer::create(&path, &path).unwrap();
+    let creation = Creation::frames(height, width, 1);
+    let creation = Creation {
+        shape: vec![1, height, width],
+        ..creation
+    };
+    let chunks = writer.chunks::<u16>("/entry/data/data", &creation).unwrap();
+    let spot = |x: usize, y: usize, (u, v): (usize, usize)| x.abs_diff(u) < 2 && y.abs_diff(v) < 2;
+    let cells: Vec<u16> = (0..width * height)
+        .map(|at| {
+            let (x, y) = (at % width, at / width);
+            let noise = ((at * 7919) % 13) as u16;
+            let bright = if spot(x, y, (20, 15)) { 500 } else { 0 };
+            let dim = if spot(x, y, (44, 30)) { 60 } else { 0 };
+            20 + noise + bright + dim
+        })
+        .collect();
+    chunks.write(&[0, 0, 0], &cells).unwrap();
+    drop(chunks);
+    writer.close().unwrap();
+    let workers = Workers::start(Options::default(), || {}).unwrap();
+    let mut session = Session::new();
+    let usual = Peakfinder8::default();
+    session.apply(Command::ChooseFinder(Finder::Peakfinder8(usual)));
+    session.apply(Command::Open(Box::new(RunRequest {
+        paths: vec![path],
+        project: Some(folder.path().join("run.peaknet")),
+        ..RunRequest::default()
+    })));
+    let found = |s: &Session| s.shown_prediction().map(|predicted| predicted.peaks.len());
+    wait(&workers, "peaks", &mut session, &|s| found(s).is_some());
+    assert_eq!(found(&session), Some(2));
+    let at = session.shown_prediction().unwrap().peaks[0];
+    assert!(
+        (at.x - 20.5).abs() < 1.5 && (at.y - 15.5).abs() < 1.5,
+        "{at:?}"
+    );
+    assert_eq!(session.net.as_ref().unwrap().entry.name, "peakfinder8");
+    let strict = Peakfinder8 {
+        threshold: 200.0,
+        ..usual
+    };
+    session.apply(Command::ChooseFinder(Finder::Peakfinder8(strict)));
+    wait(&workers, "fewer peaks", &mut session, &|s| {
+        found(s) == Some(1)
     });
 }
