@@ -178,9 +178,13 @@ impl Session {
         };
         self.rows
             .resize(info.frames.max(self.rows.len()), FrameRow::default());
-        self.notices
-            .retain(|notice| notice.kind != NoticeKind::OfRun);
-        self.notices.extend(info.notices.iter().map(|text| Notice {
+        // What is no longer true goes, what is new comes; what the curator has closed stays closed.
+        let known = &open.info.notices;
+        self.notices.retain(|notice| {
+            notice.kind != NoticeKind::OfRun || info.notices.contains(&notice.text)
+        });
+        let fresh = info.notices.iter().filter(|text| !known.contains(text));
+        self.notices.extend(fresh.map(|text| Notice {
             text: text.clone(),
             cure: None,
             kind: NoticeKind::OfRun,
