@@ -95,6 +95,6 @@ pub fn facts(info: &RunInfo) -> Value {
         "distance_m": geometry.detector_distance_m.map(short),
         "pixel_size_m": pixel_size,
         "beam_center_px": geometry.beam_center_px.map(|center| center.map(|at| short(at - 0.5))),
-        "notices": info.notices,
+        "notices": info.said().collect::<Vec<_>>(),
     })
 }

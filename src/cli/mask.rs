@@ -74,7 +74,7 @@ pub fn run(arguments: &MaskArguments) -> Outcome {
     }
     let run = arguments.run.open()?;
     run.refuse_to_replace(&arguments.out)?;
-    for notice in &run.info.notices {
+    for notice in run.info.said() {
         speak(notice);
     }
     if arguments.from == MaskSource::Statistics {

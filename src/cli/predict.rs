@@ -277,7 +277,7 @@ pub fn run(arguments: &PredictArguments) -> Outcome {
         force: arguments.force,
     };
     let out = CxiOut::create(&arguments.out, &run, range.clone(), &options)?;
-    for notice in &run.info.notices {
+    for notice in run.info.said() {
         speak(notice);
     }
     let device = source.device();

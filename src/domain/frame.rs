@@ -230,8 +230,17 @@ pub struct RunInfo {
     pub detector: Option<String>,
     /// Where the pixels are in space, as far as the file or the options say.
     pub geometry: Geometry,
-    /// One sentence each: what the user should know about this run.
+    /// One sentence each: what is wrong with this run, or missing.
     pub notices: Vec<String>,
+    /// One sentence each: what was found out about it, nothing being wrong.
+    pub remarks: Vec<String>,
+}
+
+impl RunInfo {
+    /// All that the user should know about this run.
+    pub fn said(&self) -> impl Iterator<Item = &String> {
+        self.notices.iter().chain(&self.remarks)
+    }
 }
 
 /// Which frames of a run belong to which file, for external links and provenance.

@@ -127,7 +127,7 @@ impl Session {
         // What was said before was about something else, save for writes that still fail.
         self.notices
             .retain(|notice| notice.cure == Some(Cure::RetryStore));
-        self.notices.extend(info.notices.iter().map(|text| Notice {
+        self.notices.extend(info.said().map(|text| Notice {
             text: text.clone(),
             cure: None,
             kind: NoticeKind::OfRun,
@@ -179,11 +179,11 @@ impl Session {
         self.rows
             .resize(info.frames.max(self.rows.len()), FrameRow::default());
         // What is no longer true goes, what is new comes; what the curator has closed stays closed.
-        let known = &open.info.notices;
+        let known: Vec<&String> = open.info.said().collect();
         self.notices.retain(|notice| {
-            notice.kind != NoticeKind::OfRun || info.notices.contains(&notice.text)
+            notice.kind != NoticeKind::OfRun || info.said().any(|text| *text == notice.text)
         });
-        let fresh = info.notices.iter().filter(|text| !known.contains(text));
+        let fresh = info.said().filter(|text| !known.contains(text));
         self.notices.extend(fresh.map(|text| Notice {
             text: text.clone(),
             cure: None,

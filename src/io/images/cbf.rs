@@ -155,12 +155,6 @@ fn place(head: &mut Head, text: &str, first: &Section) {
     }
     head.format = "imgCIF";
     head.notices.retain(|notice| !notice.contains("stacked"));
-    if panels.len() > 1 {
-        head.notices.push(format!(
-            "the header places {} panels; the arrays are stacked along the slow axis",
-            panels.len()
-        ));
-    }
     head.geometry.panels = panels;
     head.geometry.summarise();
 }

@@ -273,7 +273,7 @@ impl Run {
         for path in &options.bad_pixels {
             let (bits, notice) = masks::read_bad(path, options.bad_pixels_are, width, height)?;
             add(bits, &[]);
-            self.info.notices.push(notice);
+            self.info.remarks.push(notice);
             self.inputs.push(masks::parted(path).0);
         }
         self.masked = masked;
