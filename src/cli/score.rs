@@ -270,6 +270,7 @@ fn peak_json(tally: &PeakTally) -> Value {
         "f1": short(score.f1),
         "centroid_error_px": short(score.centroid_error_px),
         "n_true": score.n_true,
+        "n_left_out": score.n_left_out,
         "n_found": score.n_found,
         "chance": short(score.chance),
     })

@@ -94,6 +94,8 @@ pub struct Truth {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct PeakTally {
     pub n_true: u64,
+    /// True peaks of SNR up to 6, which are not counted as true.
+    pub n_left_out: u64,
     /// Found peaks, without those that match a doubtful one.
     pub n_found: u64,
     pub matched: u64,
@@ -114,6 +116,8 @@ pub struct PeakScore {
     /// Mean distance of the matched pairs.
     pub centroid_error_px: Option<f64>,
     pub n_true: u64,
+    /// True peaks of SNR up to 6, which are not counted as true.
+    pub n_left_out: u64,
     pub n_found: u64,
     /// Share of the found peaks that would match after a shift by 20 px.
     pub chance: Option<f64>,
@@ -151,6 +155,7 @@ impl PeakTally {
             .collect();
         let excused = matches(&doubtful, &rest).len();
         self.n_true += sure.len() as u64;
+        self.n_left_out += (truth.len() - sure.len()) as u64;
         self.n_found += (found.len() - excused) as u64;
         self.matched += pairs.len() as u64;
         self.n_shifted += found.len() as u64;
@@ -189,6 +194,7 @@ impl PeakTally {
 
     pub fn merge(&mut self, other: &Self) {
         self.n_true += other.n_true;
+        self.n_left_out += other.n_left_out;
         self.n_found += other.n_found;
         self.matched += other.matched;
         self.distance_px += other.distance_px;
@@ -205,6 +211,7 @@ impl PeakTally {
             f1: ratio(2.0 * matched, n_true + n_found),
             centroid_error_px: ratio(self.distance_px, matched),
             n_true: self.n_true,
+            n_left_out: self.n_left_out,
             n_found: self.n_found,
             chance: ratio(self.chance_matches, self.n_shifted as f64),
         }
