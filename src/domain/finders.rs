@@ -57,35 +57,47 @@ impl Finder {
     }
 }
 
-/// Pixels above their thresholds that hang together over edges and corners within one rectangle; each as its places.
-struct Floods<'a> {
-    width: usize,
-    rect: PixelRect,
-    is_above: &'a mut [bool],
-    stack: Vec<usize>,
-}
-
-impl Floods<'_> {
-    /// The component that a pixel belongs to; its pixels are taken out.
-    fn take(&mut self, first: usize) -> Vec<usize> {
-        let mut pixels = Vec::new();
-        self.stack.push(first);
-        if let Some(is_above) = self.is_above.get_mut(first) {
-            *is_above = false;
-        }
-        while let Some(at) = self.stack.pop() {
-            pixels.push(at);
-            let (x, y) = (at % self.width, at / self.width);
-            for v in y.saturating_sub(1).max(self.rect.y0)..(y + 2).min(self.rect.y1) {
-                for u in x.saturating_sub(1).max(self.rect.x0)..(x + 2).min(self.rect.x1) {
-                    let near = v * self.width + u;
-                    if let Some(is_above) = self.is_above.get_mut(near).filter(|above| **above) {
-                        *is_above = false;
-                        self.stack.push(near);
+/// Pixels above their thresholds that hang together over edges and corners within one panel: the panel and their places, in
+/// the order of their first pixels.
+fn components(
+    frame: &Frame,
+    panels: &[PixelRect],
+    mut is_above: Vec<bool>,
+) -> Vec<(PixelRect, Vec<usize>)> {
+    let width = frame.width();
+    let mut found = Vec::new();
+    let mut stack = Vec::new();
+    for rect in panels
+        .iter()
+        .map(|rect| rect.intersect(&frame.pixels.rect()))
+    {
+        for y in rect.y0..rect.y1 {
+            for first in y * width + rect.x0..y * width + rect.x1 {
+                if take(&mut is_above, first) {
+                    stack.push(first);
+                }
+                let mut pixels = Vec::new();
+                while let Some(at) = stack.pop() {
+                    pixels.push(at);
+                    let (x, y) = (at % width, at / width);
+                    for v in y.saturating_sub(1).max(rect.y0)..(y + 2).min(rect.y1) {
+                        for u in x.saturating_sub(1).max(rect.x0)..(x + 2).min(rect.x1) {
+                            if take(&mut is_above, v * width + u) {
+                                stack.push(v * width + u);
+                            }
+                        }
                     }
+                }
+                if !pixels.is_empty() {
+                    found.push((rect, pixels));
                 }
             }
         }
-        pixels
     }
+    found
+}
+
+/// Whether a cell is set; it is not any more.
+fn take(cells: &mut [bool], at: usize) -> bool {
+    cells.get_mut(at).is_some_and(std::mem::take)
 }

@@ -7,7 +7,7 @@ use super::super::frame::{Frame, bad};
 use super::super::geometry::Geometry;
 use super::super::grid::{Grid, PixelRect};
 use super::super::radial::{Axis, axis_map};
-use super::Floods;
+use super::components;
 
 /// Parameters.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -86,7 +86,7 @@ impl Peakfinder8 {
         };
         let (pixels, bits) = (frame.pixels.cells(), frame.bad.cells());
         let reach = self.min_radius..=self.max_radius;
-        let mut is_above: Vec<bool> = pixels
+        let above: Vec<bool> = pixels
             .iter()
             .zip(bits)
             .zip(bins.cells())
@@ -97,34 +97,14 @@ impl Peakfinder8 {
                 *value > threshold && bits & bad::NOT_VALID == 0 && reach.contains(bin)
             })
             .collect();
-        let above = is_above.clone();
-        let width = frame.width();
-        let mut peaks = Vec::new();
-        for rect in panels
-            .iter()
-            .map(|rect| rect.intersect(&frame.pixels.rect()))
-        {
-            for y in rect.y0..rect.y1 {
-                for at in y * width + rect.x0..y * width + rect.x1 {
-                    if !is_above.get(at).copied().unwrap_or(false) {
-                        continue;
-                    }
-                    let mut floods = Floods {
-                        width,
-                        rect,
-                        is_above: &mut is_above,
-                        stack: Vec::new(),
-                    };
-                    let peak = floods.take(at);
-                    if (self.min_pixels..=self.max_pixels).contains(&peak.len())
-                        && self.stands_out(frame, &peak, &above, rect, &ring)
-                    {
-                        peaks.push(peak);
-                    }
-                }
-            }
-        }
-        peaks
+        let sizes = self.min_pixels..=self.max_pixels;
+        components(frame, panels, above.clone())
+            .into_iter()
+            .filter(|(rect, peak)| {
+                sizes.contains(&peak.len()) && self.stands_out(frame, peak, &above, *rect, &ring)
+            })
+            .map(|(_, peak)| peak)
+            .collect()
     }
 
     /// Mean and sigma of every ring by five rounds in which pixels beyond the ring's own threshold are left out.

@@ -8,7 +8,7 @@
 use super::super::frame::{Frame, bad};
 use super::super::grid::PixelRect;
 use super::super::peaks::is_counting;
-use super::Floods;
+use super::components;
 
 /// Parameters.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -105,11 +105,10 @@ impl Robust {
         let mut sample: Vec<f32> = Vec::new();
         let edge = self.patch.max(6);
         let counts = is_counting(frame);
-        let panels: Vec<PixelRect> = panels
+        for rect in panels
             .iter()
             .map(|rect| rect.intersect(&frame.pixels.rect()))
-            .collect();
-        for rect in &panels {
+        {
             for top in (rect.y0..rect.y1).step_by(edge) {
                 for left in (rect.x0..rect.x1).step_by(edge) {
                     let rows = top..(top + edge).min(rect.y1);
@@ -147,28 +146,12 @@ impl Robust {
                 }
             }
         }
-        let mut peaks = Vec::new();
-        for rect in panels {
-            for y in rect.y0..rect.y1 {
-                for at in y * width + rect.x0..y * width + rect.x1 {
-                    if !is_above.get(at).copied().unwrap_or(false) {
-                        continue;
-                    }
-                    let mut floods = Floods {
-                        width,
-                        rect,
-                        is_above: &mut is_above,
-                        stack: Vec::new(),
-                    };
-                    let peak = floods.take(at);
-                    let is_bright = peak.iter().any(|at| is_bright.get(*at) == Some(&true));
-                    if is_bright && (self.min_pixels..=self.max_pixels).contains(&peak.len()) {
-                        peaks.push(peak);
-                    }
-                }
-            }
-        }
-        peaks
+        let sizes = self.min_pixels..=self.max_pixels;
+        let is_peak = |peak: &Vec<usize>| {
+            sizes.contains(&peak.len()) && peak.iter().any(|at| is_bright.get(*at) == Some(&true))
+        };
+        let found = components(frame, panels, is_above).into_iter();
+        found.map(|(_, peak)| peak).filter(is_peak).collect()
     }
 }
 
