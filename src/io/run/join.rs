@@ -17,6 +17,9 @@ use crate::domain::frame::RunInfo;
 use crate::domain::geometry::Geometry;
 use crate::domain::grid::{Grid, PixelRect};
 
+/// Going through a stream of so many bytes for its chunks takes about a tenth of a second.
+const MOST_BESIDE: u64 = 32 << 20;
+
 /// Makes one run of the opened files.
 pub(super) fn join(
     paths: &[PathBuf],
@@ -151,11 +154,23 @@ pub(super) fn join(
         (None, [Part::Stack(_)]) => facts.as_ref().and_then(Lists::own),
         _ => None,
     };
-    // A stream of the same name lies beside the run because it is about it; one that is damaged is not asked for.
-    let lists = lists.or_else(|| {
-        let stream = beside.filter(|path| paths.len() == 1 && path.is_file())?;
-        Lists::open(&stream).ok()
-    });
+    // A stream of the same name lies beside the run because it is about it; one that is damaged is not asked for, and a long
+    // one would keep the run from opening.
+    let lists = match beside.filter(|path| lists.is_none() && paths.len() == 1 && path.is_file()) {
+        Some(stream)
+            if std::fs::metadata(&stream).is_ok_and(|facts| facts.len() <= MOST_BESIDE) =>
+        {
+            Lists::open(&stream).ok()
+        }
+        Some(stream) => {
+            info.remarks.push(format!(
+                "the long stream beside the run is not shown by itself; give it with --peaks {}",
+                stream.display()
+            ));
+            None
+        }
+        None => lists,
+    };
     inputs.extend(options.peaks.clone());
     let mut run = Run {
         lists,
