@@ -3,10 +3,12 @@
 mod browser;
 mod calibrant;
 mod canvas;
+mod card;
 mod gpu;
 mod inspector;
 mod keys;
 mod menu;
+mod net_panel;
 mod overlay;
 mod plots;
 mod pyramid;

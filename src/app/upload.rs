@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::Window;
-use super::gpu::{Card, Classes, Counts, Spare, level_for};
+use super::card::{Card, Classes, Counts, Spare, level_for};
 use super::pyramid::LEVELS;
 use crate::domain::frame::Frame;
 use crate::domain::grid::PixelRect;

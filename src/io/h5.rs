@@ -2,6 +2,7 @@
 
 mod bitshuffle;
 mod blosc2;
+mod file;
 pub mod filters;
 mod register;
 mod source;

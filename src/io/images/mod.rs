@@ -172,8 +172,8 @@ pub fn head(path: &Path, raw: Option<&RawLayout>) -> Result<Head, Error> {
     Ok(head)
 }
 
-/// How the file itself begins.
-fn magic(path: &Path) -> Vec<u8> {
+/// How the file itself begins, not what is in it where it is compressed as a whole; nothing where it cannot be read.
+pub fn magic(path: &Path) -> Vec<u8> {
     let mut first = Vec::new();
     if let Ok(file) = std::fs::File::open(path) {
         let _ = file.take(8).read_to_end(&mut first);

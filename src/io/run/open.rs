@@ -105,11 +105,7 @@ fn open_file(file: &Path, dataset: Option<&str>, geom: Option<&Geom>) -> Result<
             .is_some_and(|rest| rest.starts_with(&h5::MAGIC))
     });
     if is_hdf5 {
-        let raw = std::fs::File::open(file).and_then(|mut raw| {
-            let mut start = [0; 8];
-            std::io::Read::read_exact(&mut raw, &mut start).map(|()| start)
-        });
-        if raw.is_ok_and(|start| images::whole_file_compression(&start).is_some()) {
+        if images::whole_file_compression(&images::magic(file)).is_some() {
             return Err(Error::new(
                 "this HDF5 file is compressed as a whole; unpack it first",
                 file,
@@ -366,7 +362,7 @@ fn together(items: &[Item], mut opened: Vec<(PathBuf, Opened)>) -> Vec<(PathBuf,
 
 fn open_image(file: &Path, raw: Option<RawLayout>) -> Result<Opened, Error> {
     let head = images::head(file, raw.as_ref())?;
-    let compressed = images::whole_file_compression(&raw_start(file));
+    let compressed = images::whole_file_compression(&images::magic(file));
     let info = RunInfo {
         width: head.width,
         height: head.height,
@@ -396,13 +392,4 @@ fn open_image(file: &Path, raw: Option<RawLayout>) -> Result<Opened, Error> {
         events: Vec::new(),
         module: None,
     })
-}
-
-fn raw_start(file: &Path) -> Vec<u8> {
-    use std::io::Read;
-    let mut start = Vec::new();
-    if let Ok(file) = std::fs::File::open(file) {
-        let _ = file.take(8).read_to_end(&mut start);
-    }
-    start
 }
