@@ -6,7 +6,6 @@ use clap::{Args, ValueEnum};
 
 use super::arguments::{FrameRange, NetArguments, RunArguments, fraction, frames};
 use super::output::{line, speak};
-use super::reading::read_ahead;
 use super::{Failure, Outcome, nets};
 use crate::domain::frame::{Frame, bad};
 use crate::domain::grid::Grid;
@@ -165,19 +164,21 @@ fn from_statistics(arguments: &MaskArguments, run: &Run, format: Option<MaskForm
     let range = FrameRange::within(arguments.frames, run.info.frames)?;
     let wanted = suspects::frames_wanted(run.info.width, run.info.height).min(range.len());
     // Spread over the run: neighbours in time look alike.
-    let numbers: Vec<usize> = (0..wanted)
-        .map(|n| range.start + n * range.len() / wanted)
-        .collect();
+    let numbers = (0..wanted).map(|n| range.start + n * range.len() / wanted);
     let mut looked_at: Vec<Frame> = Vec::with_capacity(wanted);
-    for number in &numbers {
-        read_ahead(run, *number..*number + 1, 1, |number, read| {
-            match read.result {
-                Ok(frame) if frame.emptiness().is_none() => looked_at.push(frame),
-                Ok(_) => {}
-                Err(error) => speak(&format!("frame {number} is left out: {error}")),
+    let mut warned = false;
+    for number in numbers {
+        match run.read_frame(number) {
+            Ok(frame) if frame.emptiness().is_some() => {}
+            Ok(frame) => {
+                if !warned && let Some(warning) = run.warning(&frame) {
+                    speak(&warning);
+                    warned = true;
+                }
+                looked_at.push(frame);
             }
-            Ok(())
-        })?;
+            Err(error) => speak(&format!("frame {number} is left out: {error}")),
+        }
     }
     let Some((mut bits, found)) = suspects::suspects(&looked_at) else {
         return Err(Failure::could_not(format!(
