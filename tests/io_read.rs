@@ -277,7 +277,20 @@ fn folders_and_single_images() {
         (29, 37),
         "npy",
     );
-    check(&open("tiny.edf").read_frame(0).unwrap(), 0, (29, 37), "edf");
+    let edf = open("tiny.edf");
+    check(&edf.read_frame(0).unwrap(), 0, (29, 37), "edf");
+    // Of a file with two frames the first is read, and that is said.
+    let folder = tempfile::tempdir().unwrap();
+    let twice = folder.path().join("twice.edf");
+    std::fs::write(
+        &twice,
+        std::fs::read(fixture("tiny.edf")).unwrap().repeat(2),
+    )
+    .unwrap();
+    let two = open_run(&[twice], &OpenOptions::default()).unwrap();
+    check(&two.read_frame(0).unwrap(), 0, (29, 37), "edf twice");
+    let says = |run: &Run| run.info.said().any(|said| said.contains("only the first"));
+    assert_eq!((says(&edf), says(&two)), (false, true));
     for (name, dtype) in [
         ("stored.npz", "float32"),
         ("two.npz", "uint16"),

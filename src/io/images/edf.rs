@@ -1,4 +1,4 @@
-//! EDF (ESRF): a text block in braces, then plain numbers. Only the first frame of a file is read.
+//! EDF (ESRF): a text block in braces, then plain numbers. Only the first frame of a file is read, which `images::head` says where there are more.
 
 use super::super::number::{Codes, Kind, Number};
 use super::Head;

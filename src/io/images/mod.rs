@@ -132,19 +132,20 @@ pub fn head(path: &Path, raw: Option<&RawLayout>) -> Result<Head, Error> {
         },
         Format::Tiff => tiff::head(&load(path)?),
         Format::Smv => smv::head(&first).map(|(head, _)| head),
-        Format::Edf => edf::head(&first).map(|(head, _)| head),
+        Format::Edf => edf::head(&first).map(|(mut head, start)| {
+            if room_for(&head, start, path).is_some_and(|room| room > 1) {
+                head.notices.push(
+                    "only the first frame of the EDF file is read; write further ones as files of their own"
+                        .to_owned(),
+                );
+            }
+            head
+        }),
         Format::Npy => npy::head(&first).map(|(mut head, start)| {
-            let length = std::fs::metadata(path).map_or(0, |facts| facts.len());
-            let size = (head.width as u64)
-                .saturating_mul(head.height as u64)
-                .saturating_mul(head.number.bytes as u64);
-            let there = length
-                .saturating_sub(start as u64)
-                .checked_div(size)
-                .unwrap_or(0);
             // A file that is being written, or was cut, has fewer frames than its header says.
-            let is_plain = whole_file_compression(&magic(path)).is_none();
-            if is_plain && there < head.frames as u64 {
+            if let Some(there) = room_for(&head, start, path)
+                && there < head.frames as u64
+            {
                 head.notices.push(format!(
                     "the file is truncated: {there} of {} frames are there",
                     head.frames
@@ -170,6 +171,19 @@ pub fn head(path: &Path, raw: Option<&RawLayout>) -> Result<Head, Error> {
         ));
     }
     Ok(head)
+}
+
+/// For how many frames the file has bytes behind its header; `None` where it is compressed as a whole.
+fn room_for(head: &Head, start: usize, path: &Path) -> Option<u64> {
+    if whole_file_compression(&magic(path)).is_some() {
+        return None;
+    }
+    let length = std::fs::metadata(path).map_or(0, |facts| facts.len());
+    let size = (head.width as u64)
+        .saturating_mul(head.height as u64)
+        .saturating_mul(head.number.bytes as u64);
+    let pixels = length.saturating_sub(start as u64);
+    Some(pixels.checked_div(size).unwrap_or(0))
 }
 
 /// How the file itself begins, not what is in it where it is compressed as a whole; nothing where it cannot be read.
