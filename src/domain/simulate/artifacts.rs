@@ -1,12 +1,15 @@
 //! What a person would mask by hand: rings and arcs with grains, powder, ice, lipid and calibrant rings, streaks, salt.
 
+mod rings;
+
 use std::f32::consts::TAU;
 
 use rand::Rng;
 use rand_pcg::Pcg64Mcg;
 
+use self::rings::{Ring, Texture, calibrant_rings, powder};
 use super::background::Plane;
-use super::chance::{Spread, azimuth, chance, exp, exp_fast, exponential, sin_cos, smooth_noise};
+use super::chance::{Spread, chance, exp, exp_fast, sin_cos, smooth_noise};
 use super::detector::Tile;
 use super::spots::{Profile, Spot, stamp};
 use crate::domain::grid::Grid;
@@ -159,8 +162,10 @@ pub fn artifacts(recipe: &Artifacts, scene: &Scene<'_>, rng: &mut Pcg64Mcg) -> G
         ] {
             if let Some(radius) = scene.radius_of_d(d) {
                 let mut ring = Ring::plain(radius, sigma, amplitude * height);
-                ring.rough = rough;
-                ring.grain_px = rng.random_range(1.0..8.0);
+                ring.texture = Texture::Speckle {
+                    rough,
+                    grain_px: rng.random_range(1.0..8.0),
+                };
                 ring.draw(&mut out, scene, rng);
             }
         }
@@ -172,8 +177,10 @@ pub fn artifacts(recipe: &Artifacts, scene: &Scene<'_>, rng: &mut Pcg64Mcg) -> G
             rng.random_range(1.5..6.0),
             amplitude,
         );
-        ring.rough = rng.random_range(0.0..0.3);
-        ring.grain_px = 60.0;
+        ring.texture = Texture::Speckle {
+            rough: rng.random_range(0.0..0.3),
+            grain_px: 60.0,
+        };
         ring.draw(&mut out, scene, rng);
     }
     if chance(rng, recipe.jet) {
@@ -188,141 +195,6 @@ pub fn artifacts(recipe: &Artifacts, scene: &Scene<'_>, rng: &mut Pcg64Mcg) -> G
     out
 }
 
-/// One sharp ring or arc.
-struct Ring {
-    radius: f64,
-    sigma: f32,
-    amplitude: f32,
-    /// Offset of its centre from the beam, pixels.
-    offset: [f32; 2],
-    /// Exponent of the texture along the arc: 0 smooth, 2 spotted.
-    rough: f32,
-    /// Length of the texture along the arc.
-    grain_px: f64,
-    /// Share of the circle, and where the arc's middle is.
-    arc: Option<[f32; 2]>,
-    /// Bright spots on it.
-    grains: u32,
-}
-
-impl Ring {
-    const fn plain(radius: f64, sigma: f32, amplitude: f32) -> Self {
-        Self {
-            radius,
-            sigma,
-            amplitude,
-            offset: [0.0; 2],
-            rough: 0.0,
-            grain_px: 4.0,
-            arc: None,
-            grains: 0,
-        }
-    }
-
-    fn metal(radius: f64, amplitude: f32, rng: &mut Pcg64Mcg) -> Self {
-        let mut ring = Self::plain(radius, rng.random_range(0.7..5.0), amplitude);
-        ring.rough = rng.random_range(0.0..2.2);
-        ring.grain_px = Spread::new(1.0, 60.0).draw_log(rng);
-        if chance(rng, 0.3) {
-            let reach = (radius * 0.12) as f32;
-            ring.offset = [
-                rng.random_range(-1.0..1.0) * reach,
-                rng.random_range(-1.0..1.0) * reach,
-            ];
-        }
-        if chance(rng, 0.45) {
-            ring.arc = Some([rng.random_range(0.04..0.6), rng.random_range(0.0..TAU)]);
-        }
-        if chance(rng, 0.65) {
-            let per_pixel = Spread::new(0.002, 0.06).draw_log(rng);
-            ring.grains = (per_pixel * radius * f64::from(TAU)).min(400.0) as u32;
-        }
-        ring
-    }
-
-    /// Brightness along the circle, 1 on average but for the arc's ends.
-    fn texture(&self, rng: &mut Pcg64Mcg) -> Vec<f32> {
-        let length = ((self.radius * f64::from(TAU)) as usize).clamp(64, 16_384);
-        let px = self.radius * f64::from(TAU) / length as f64;
-        // Grains are about as long as the ring is wide: finer ones would look like needles.
-        let grain_px = self.grain_px.max(1.2 * f64::from(self.sigma));
-        let fine = smooth_noise(rng, length, grain_px / px);
-        let coarse = smooth_noise(rng, length, length as f64 / 6.0);
-        let rough = self.rough;
-        fine.iter()
-            .zip(&coarse)
-            .enumerate()
-            .map(|(i, (fine, coarse))| {
-                let angle = i as f32 / length as f32 * TAU;
-                let window = self.arc.map_or(1.0, |[share, middle]| {
-                    let away = (angle - middle + 1.5 * TAU) % TAU - TAU / 2.0;
-                    let outside = (away.abs() - share * TAU / 2.0) * self.radius as f32;
-                    1.0 / (1.0 + exp_fast((outside / 12.0).clamp(-60.0, 60.0)))
-                });
-                let speckle = exp_fast(rough * fine.clamp(-4.0, 4.0) - rough * rough / 2.0);
-                window * speckle * (1.0 + 0.25 * coarse).max(0.1)
-            })
-            .collect()
-    }
-
-    fn draw(&self, out: &mut Grid<f32>, scene: &Scene<'_>, rng: &mut Pcg64Mcg) {
-        let texture = self.texture(rng);
-        let reach = 5.0 * self.sigma + 1.0;
-        let radius = self.radius as f32;
-        let entries = texture.len() as f32;
-        let shift = self.offset[0].abs() + self.offset[1].abs();
-        for y in 0..out.height() {
-            let (us, vs, rs) = (
-                scene.plane.u.row(y),
-                scene.plane.v.row(y),
-                scene.plane.r.row(y),
-            );
-            for (x, cell) in out.row_mut(y).iter_mut().enumerate() {
-                // NaN in gaps compares false.
-                let near = (rs[x] - radius).abs() < reach + shift;
-                if !near {
-                    continue;
-                }
-                let (u, v) = (us[x] - self.offset[0], vs[x] - self.offset[1]);
-                let away = (u * u + v * v).sqrt() - radius;
-                if away.abs() > reach {
-                    continue;
-                }
-                let angle = azimuth(f64::from(v), f64::from(u)) as f32;
-                let index = ((angle / TAU * entries) as usize).min(texture.len() - 1);
-                let t = away / self.sigma;
-                let shape = 0.9 * exp_fast(-t * t / 2.0) + 0.1 * exp_fast(-t * t / 8.0);
-                *cell += self.amplitude * texture[index] * shape;
-            }
-        }
-        for _ in 0..self.grains {
-            let angle = rng.random_range(0.0..TAU);
-            let index = ((angle / TAU * entries) as usize).min(texture.len() - 1);
-            // Grains sit where the arc is.
-            if self.arc.is_some() && texture[index] < 0.02 {
-                continue;
-            }
-            let (sin, cos) = sin_cos(f64::from(angle));
-            let along = self.radius + f64::from(self.sigma) * super::chance::normal(rng) * 0.7;
-            let width = rng.random_range(0.5..2.2_f32);
-            let area = TAU * width * width;
-            let bright = self.amplitude * (1.0 + 6.0 * exponential(rng) as f32) * area;
-            add_spot(
-                out,
-                scene,
-                &Spot {
-                    u: scene.beam[0] + f64::from(self.offset[0]) + along * cos,
-                    v: scene.beam[1] + f64::from(self.offset[1]) + along * sin,
-                    total: bright,
-                    sigma: [width, width * rng.random_range(0.7..2.5)],
-                    axis: [cos as f32, sin as f32],
-                    profile: Profile::Gauss,
-                },
-            );
-        }
-    }
-}
-
 fn add_spot(out: &mut Grid<f32>, scene: &Scene<'_>, spot: &Spot) {
     let Some(stamp) = stamp(scene.tiles, spot, 0.0) else {
         return;
@@ -334,75 +206,6 @@ fn add_spot(out: &mut Grid<f32>, scene: &Scene<'_>, spot: &Spot) {
         {
             *cell += photons;
         }
-    }
-}
-
-fn calibrant_rings(
-    out: &mut Grid<f32>,
-    scene: &Scene<'_>,
-    spacings: &[f64],
-    amplitude: f32,
-    rng: &mut Pcg64Mcg,
-) {
-    let sigma = rng.random_range(1.0..3.5_f32);
-    for (order, d) in spacings.iter().enumerate() {
-        let Some(radius) = scene.radius_of_d(*d) else {
-            break;
-        };
-        if radius > scene.radius_px[1] + 10.0 {
-            break;
-        }
-        // Intensities of the orders fall off, odd ones slower.
-        let odd = if order % 2 == 0 { 1.0 } else { 0.55 };
-        let height = amplitude.max(scene.sigma * 8.0) * odd * exp_fast(-(order as f32) * 0.28);
-        let mut ring = Ring::plain(radius, sigma, height);
-        ring.rough = 0.05;
-        ring.grain_px = 30.0;
-        ring.draw(out, scene, rng);
-    }
-}
-
-/// Rings of one powder: equally spaced (silver behenate), or those of a cubic cell.
-fn powder(out: &mut Grid<f32>, scene: &Scene<'_>, amplitude: f32, rng: &mut Pcg64Mcg) {
-    const FCC: [f64; 8] = [3.0, 4.0, 8.0, 11.0, 12.0, 16.0, 19.0, 20.0];
-    const SIMPLE: [f64; 9] = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 9.0, 10.0];
-    let first = scene.some_radius(rng);
-    let sigma = rng.random_range(0.7..3.2_f32);
-    let spotted = chance(rng, 0.5);
-    let rough = if spotted {
-        rng.random_range(0.5..2.6)
-    } else {
-        rng.random_range(0.0..0.2_f32)
-    };
-    let grain = if spotted {
-        rng.random_range(1.0..5.0)
-    } else {
-        40.0
-    };
-    let kind = rng.random_range(0..3_u32);
-    let start = rng.random_range(0..3_u32);
-    let radii: Vec<f64> = match kind {
-        0 => (1..=14)
-            .map(|n| first * f64::from(n) / f64::from(1 + start * 2))
-            .collect(),
-        1 => FCC
-            .iter()
-            .map(|s| first * (s / 3.0).sqrt() * 0.75)
-            .collect(),
-        _ => SIMPLE.iter().map(|s| first * s.sqrt() * 0.7).collect(),
-    };
-    for radius in radii {
-        if radius < 8.0 || radius > scene.radius_px[1] + 10.0 {
-            continue;
-        }
-        let height = amplitude * (0.25 + exponential(rng) as f32);
-        let mut ring = Ring::plain(radius, sigma, height);
-        ring.rough = rough;
-        ring.grain_px = grain;
-        if spotted && chance(rng, 0.6) {
-            ring.grains = (radius * rng.random_range(0.01..0.15)) as u32;
-        }
-        ring.draw(out, scene, rng);
     }
 }
 

@@ -21,6 +21,8 @@ pub struct Scatter {
     pub mottle: Spread,
     /// How often something (goniometer, nozzle, vignette) casts a shadow.
     pub shadow: f64,
+    /// How often sheets (kapton, a holder's edge) darken a strip with sharp edges.
+    pub strip: f64,
     /// Radius of the beamstop, pixels; 0: none.
     pub beamstop_px: Spread,
     /// How often its holder casts a shadow.
@@ -63,14 +65,12 @@ pub fn scatter(
     let (sin, cos) = sin_cos(rng.random::<f64>() * std::f64::consts::TAU);
     let (sin, cos) = (sin as f32, cos as f32);
     let mottle = Mottle::random(scatter.mottle.draw(rng) as f32, width, height, rng);
-    let polar = rng.random_range(0.0..0.25_f32);
-    let distance2 = (distance_px * distance_px) as f32;
     let diagonal = (width as f32).hypot(height as f32);
     let mut expected = Grid::filled(width, height, 0.0_f32);
     for y in 0..height {
-        let (us, vs, rs) = (plane.u.row(y), plane.v.row(y), plane.r.row(y));
+        let rs = plane.r.row(y);
         for (x, out) in expected.row_mut(y).iter_mut().enumerate() {
-            let (u, v, r) = (us[x], vs[x], rs[x]);
+            let r = rs[x];
             if !r.is_finite() {
                 continue;
             }
@@ -81,8 +81,7 @@ pub fn scatter(
             let tilt = ((x as f32 - width as f32 / 2.0) * cos
                 + (y as f32 - height as f32 / 2.0) * sin)
                 / diagonal;
-            let polarised = 1.0 - polar * (u * u - v * v) / (r * r + distance2 / 4.0);
-            *out = (level * radial * (1.0 + slope * tilt) * polarised * mottle.at(x, y)).max(0.0);
+            *out = (level * radial * (1.0 + slope * tilt) * mottle.at(x, y)).max(0.0);
         }
     }
     let light = shadows(scatter, plane, rng);
@@ -136,7 +135,7 @@ fn radial_profile(
 }
 
 /// Soft random patches: bilinear between random knots.
-struct Mottle {
+pub struct Mottle {
     strength: f32,
     step: f32,
     columns: usize,
@@ -144,7 +143,7 @@ struct Mottle {
 }
 
 impl Mottle {
-    fn random(strength: f32, width: usize, height: usize, rng: &mut Pcg64Mcg) -> Self {
+    pub fn random(strength: f32, width: usize, height: usize, rng: &mut Pcg64Mcg) -> Self {
         let step = rng.random_range(40.0..160.0_f32);
         let columns = (width as f32 / step) as usize + 2;
         let rows = (height as f32 / step) as usize + 2;
@@ -156,7 +155,7 @@ impl Mottle {
         }
     }
 
-    fn at(&self, x: usize, y: usize) -> f32 {
+    pub fn at(&self, x: usize, y: usize) -> f32 {
         if self.strength == 0.0 {
             return 1.0;
         }
@@ -203,6 +202,9 @@ fn shadows(scatter: &Scatter, plane: &Plane, rng: &mut Pcg64Mcg) -> Grid<f32> {
             }
         }
     }
+    if chance(rng, scatter.strip) {
+        strips(&mut light, rng);
+    }
     let radius = scatter.beamstop_px.draw(rng) as f32;
     if radius > 0.5 {
         let square = chance(rng, 0.25);
@@ -237,4 +239,28 @@ fn shadows(scatter: &Scatter, plane: &Plane, rng: &mut Pcg64Mcg) -> Grid<f32> {
         }
     }
     light
+}
+
+/// One to three straight strips or half planes that let most of the light through, with sharp edges.
+fn strips(light: &mut Grid<f32>, rng: &mut Pcg64Mcg) {
+    let (width, height) = (light.width() as f32, light.height() as f32);
+    for _ in 0..rng.random_range(1..=3_u32) {
+        let through = rng.random_range(0.5..0.98_f32);
+        let softness = rng.random_range(0.15..1.5_f32);
+        let (sin, cos) = sin_cos(rng.random::<f64>() * std::f64::consts::TAU);
+        let (sin, cos) = (sin as f32, cos as f32);
+        let x0 = rng.random_range(0.0..1.0_f32) * width;
+        let y0 = rng.random_range(0.0..1.0_f32) * height;
+        let thick = Spread::new(4.0, 800.0).draw_log(rng) as f32;
+        for y in 0..light.height() {
+            for (x, out) in light.row_mut(y).iter_mut().enumerate() {
+                let across = (x as f32 - x0) * cos + (y as f32 - y0) * sin;
+                let outside = ((across - thick / 2.0).abs() - thick / 2.0) / softness;
+                if outside < 8.0 {
+                    let inside = 1.0 / (1.0 + exp_fast(outside.max(-60.0)));
+                    *out *= 1.0 - (1.0 - through) * inside;
+                }
+            }
+        }
+    }
 }

@@ -1,9 +1,8 @@
-//! Simulated detectors: tiles and gaps, and what happens to drawn photons on their way to stored numbers.
+//! Simulated detectors: tiles, gaps and the numbers of their electronics.
 
-use rand::Rng;
-use rand_pcg::Pcg64Mcg;
+pub mod readout;
 
-use super::chance::{Spread, chance, exponential, normal, sin_cos};
+use super::chance::{Spread, sin_cos};
 use crate::domain::frame::bad;
 use crate::domain::grid::{Grid, PixelRect};
 
@@ -89,6 +88,20 @@ pub struct Detector {
     /// Share of the hot and dead pixels that the detector's own mask knows.
     pub known_bad: f64,
     pub zingers_per_megapixel: Spread,
+    /// Sigma of a zinger's charge in pixels: 0 where it stays in its pixel, more where frames were resampled afterwards.
+    pub zinger_spread_px: f32,
+    /// Share of the zingers that leave a trail along x: charge that is read out late.
+    pub zinger_trail: f64,
+    /// Whether charge beyond the ceiling runs over into the neighbours along y.
+    pub blooms: bool,
+    /// How often a frame has a row or column (or part of one) of its own level.
+    pub bad_line: f64,
+    /// Sigma of a smooth gain map that no correction took out, relative.
+    pub gain_map: f32,
+    /// Sigma of a row's own offset (common mode), in stored units.
+    pub row_noise: f32,
+    /// The disc that sees, where the detector is round: plane position of its middle and radius, pixels.
+    pub disc: Option<[f64; 3]>,
 }
 
 impl Detector {
@@ -140,6 +153,9 @@ impl Detector {
                 halo: [0.04, 8.0],
                 ceiling: 65_535.0,
                 zingers_per_megapixel: Spread::new(0.0, 60.0),
+                zinger_spread_px: 0.4,
+                blooms: true,
+                gain_map: 0.01,
                 ..Self::blank(modules(2, 2, [1024, 1024], [0, 0]))
             },
             "eiger4m" => Self {
@@ -221,6 +237,13 @@ impl Detector {
             dead_per_megapixel: Spread::new(2.0, 30.0),
             known_bad: 0.85,
             zingers_per_megapixel: Spread::new(0.0, 2.0),
+            zinger_spread_px: 0.0,
+            zinger_trail: 0.0,
+            blooms: false,
+            bad_line: 0.02,
+            gain_map: 0.0,
+            row_noise: 0.0,
+            disc: None,
         }
     }
 
@@ -265,6 +288,20 @@ impl Detector {
         }
     }
 
+    /// Calls `each` for the cells of tiles outside the disc that sees.
+    pub fn outside(&self, [u0, v0, radius]: [f64; 3], mut each: impl FnMut(usize, usize)) {
+        for tile in &self.tiles {
+            for y in tile.rect.y0..tile.rect.y1 {
+                for x in tile.rect.x0..tile.rect.x1 {
+                    let [u, v] = tile.plane_from_slab(x as f64 + 0.5, y as f64 + 0.5);
+                    if (u - u0).powi(2) + (v - v0).powi(2) > radius * radius {
+                        each(x, y);
+                    }
+                }
+            }
+        }
+    }
+
     /// CXI bits of the gaps: missing outside every tile.
     pub fn gaps(&self) -> Grid<u16> {
         let mut gaps = Grid::filled(self.width, self.height, bad::MISSING);
@@ -277,109 +314,6 @@ impl Detector {
         }
         gaps
     }
-
-    /// Turns drawn photons into stored values, and bad pixels into bits of `bits`.
-    pub fn read_out(&self, photons: &mut Grid<f32>, bits: &mut Grid<u16>, rng: &mut Pcg64Mcg) {
-        if self.spread_px > 0.0 {
-            blur(photons, self.spread_px);
-        }
-        if self.halo[0] > 0.0 {
-            add_halo(photons, self.halo);
-        }
-        for tile in &self.tiles {
-            let offset = self.offset + self.tile_offset * normal(rng) as f32;
-            let gain = (1.0 + self.tile_gain * normal(rng) as f32).max(0.3) * self.units_per_photon;
-            for y in tile.rect.y0..tile.rect.y1 {
-                let Some(cells) = photons.row_mut(y).get_mut(tile.rect.x0..tile.rect.x1) else {
-                    continue;
-                };
-                for cell in cells {
-                    *cell = *cell * gain + offset;
-                }
-            }
-        }
-        self.add_bad_pixels(photons, bits, rng);
-        self.add_zingers(photons, rng);
-        for (value, bits) in photons.cells_mut().iter_mut().zip(bits.cells_mut()) {
-            if *bits & bad::MISSING != 0 {
-                *value = self.gap_value;
-                continue;
-            }
-            if self.read_noise > 0.0 {
-                *value += self.read_noise * rng.sample::<f32, _>(rand_distr::StandardNormal);
-            }
-            if self.integers {
-                *value = value.round();
-            }
-            if !self.negatives {
-                *value = value.max(0.0);
-            }
-            if *value >= self.ceiling {
-                *value = self.ceiling;
-                *bits |= bad::SATURATED;
-            }
-        }
-    }
-
-    fn add_bad_pixels(&self, values: &mut Grid<f32>, bits: &mut Grid<u16>, rng: &mut Pcg64Mcg) {
-        let megapixels = values.len() as f64 / 1e6;
-        for (rate, bit) in [
-            (self.hot_per_megapixel, bad::HOT),
-            (self.dead_per_megapixel, bad::DEAD),
-        ] {
-            let count = rate.draw_log(rng) * megapixels;
-            let count = count.floor() as usize + usize::from(chance(rng, count.fract()));
-            for _ in 0..count {
-                let (x, y) = anywhere(values, rng);
-                let level = if bit == bad::HOT {
-                    let photons = 3.0 * super::chance::exp(7.0 * rng.random::<f64>());
-                    self.offset + photons as f32 * self.units_per_photon
-                } else {
-                    self.offset
-                };
-                let known = chance(rng, self.known_bad);
-                if let (Some(value), Some(bits)) = (values.get_mut(x, y), bits.get_mut(x, y)) {
-                    *value = level.min(self.ceiling * 0.999);
-                    if known {
-                        *bits |= bit;
-                    }
-                }
-            }
-        }
-    }
-
-    fn add_zingers(&self, values: &mut Grid<f32>, rng: &mut Pcg64Mcg) {
-        let count = self.zingers_per_megapixel.draw(rng) * values.len() as f64 / 1e6;
-        let count = count.floor() as usize + usize::from(chance(rng, count.fract()));
-        for _ in 0..count {
-            let (x, y) = anywhere(values, rng);
-            let charge = (6.0 + 60.0 * exponential(rng)) as f32 * self.units_per_photon;
-            // Mostly one or two pixels, sometimes the track of a cosmic ray.
-            let length = if chance(rng, 0.15) {
-                rng.random_range(3.0..14.0)
-            } else {
-                rng.random_range(0.0..1.6)
-            };
-            let (sin, cos) = sin_cos(rng.random::<f64>() * std::f64::consts::TAU);
-            let mut step = 0.0;
-            while step <= length {
-                let (px, py) = (x as f64 + cos * step, y as f64 + sin * step);
-                if px >= 0.0
-                    && py >= 0.0
-                    && let Some(value) = values.get_mut(px as usize, py as usize)
-                {
-                    *value += charge * (0.3 + 0.7 * rng.random::<f32>());
-                }
-                step += 1.0;
-            }
-        }
-    }
-}
-
-fn anywhere(grid: &Grid<f32>, rng: &mut Pcg64Mcg) -> (usize, usize) {
-    let x = rng.random_range(0..grid.width().max(1) as u32);
-    let y = rng.random_range(0..grid.height().max(1) as u32);
-    (x as usize, y as usize)
 }
 
 /// A flat detector of columns x rows modules.
@@ -456,62 +390,4 @@ fn cspad_tiles() -> (usize, usize, Vec<Tile>) {
         }
     }
     (8 * CHIP[0], 8 * CHIP[1], tiles)
-}
-
-/// Gaussian blur by a separable kernel; beyond the grid its edge is thought to go on.
-pub fn blur(grid: &mut Grid<f32>, sigma: f32) {
-    let reach = ((3.0 * sigma).ceil() as usize).max(1);
-    // The kernel is a Gaussian integrated over pixels, here by ten samples a pixel.
-    let mut kernel: Vec<f32> = (0..=2 * reach)
-        .map(|i| {
-            (0..10)
-                .map(|s| {
-                    let x = i as f32 - reach as f32 + (s as f32 - 4.5) / 10.0;
-                    super::chance::exp_fast(-x * x / (2.0 * sigma * sigma))
-                })
-                .sum()
-        })
-        .collect();
-    let sum: f32 = kernel.iter().sum();
-    kernel.iter_mut().for_each(|k| *k /= sum);
-    let (width, height) = (grid.width(), grid.height());
-    if width == 0 || height == 0 {
-        return;
-    }
-    let mut padded = vec![0.0; width + 2 * reach];
-    for y in 0..height {
-        let row = grid.row_mut(y);
-        padded[reach..reach + width].copy_from_slice(row);
-        let (first, last) = (padded[reach], padded[reach + width - 1]);
-        padded[..reach].fill(first);
-        padded[reach + width..].fill(last);
-        row.fill(0.0);
-        for (offset, k) in kernel.iter().enumerate() {
-            for (out, value) in row.iter_mut().zip(&padded[offset..]) {
-                *out += k * value;
-            }
-        }
-    }
-    let old = grid.clone();
-    for y in 0..height {
-        let row = grid.row_mut(y);
-        row.fill(0.0);
-        for (offset, k) in kernel.iter().enumerate() {
-            let source = (y + offset).saturating_sub(reach).min(height - 1);
-            for (out, value) in row.iter_mut().zip(old.row(source)) {
-                *out += k * value;
-            }
-        }
-    }
-}
-
-/// Moves a share of the light into a wide halo.
-pub fn add_halo(grid: &mut Grid<f32>, [share, sigma]: [f32; 2]) {
-    let mut wide = grid.clone();
-    for _ in 0..2 {
-        blur(&mut wide, sigma / std::f32::consts::SQRT_2);
-    }
-    for (value, wide) in grid.cells_mut().iter_mut().zip(wide.cells()) {
-        *value = *value * (1.0 - share) + wide * share;
-    }
 }

@@ -22,10 +22,10 @@ pub struct Crystals {
     pub resolution_angstrom: Spread,
     /// Sigma of a spot in pixels from beam and crystal size.
     pub spot_sigma_px: Spread,
-    /// Growth of the sigma along the radius with the radius, px/px: bandwidth.
-    pub radial_streak: Spread,
-    /// Growth of the sigma across the radius with the radius, px/px: mosaic spread.
-    pub mosaic: Spread,
+    /// Relative bandwidth of the beam, full width at half maximum: makes spots long along the radius.
+    pub bandwidth: Spread,
+    /// Mosaic spread in degrees, full width at half maximum: makes spots wide across the radius.
+    pub mosaicity_deg: Spread,
 }
 
 /// One excited reflection, in the detector plane.

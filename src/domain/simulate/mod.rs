@@ -72,7 +72,15 @@ pub fn simulate(recipe: &Recipe, seed: u64, number: usize) -> Simulated {
         distance_px,
         rng,
     );
+    polarise(&plane, distance_px, recipe.polarised, &mut light);
     double_borders(detector, &mut light);
+    if let Some(disc) = detector.disc {
+        detector.outside(disc, |x, y| {
+            if let Some(light) = light.get_mut(x, y) {
+                *light = 0.0;
+            }
+        });
+    }
     let sigma = typical_sigma(&expected, &bits, detector.read_variance());
     let scene = Scene {
         plane: &plane,
@@ -102,8 +110,16 @@ pub fn simulate(recipe: &Recipe, seed: u64, number: usize) -> Simulated {
         add(&mut spots, &spot.light);
     }
     let mut photons = draw(&expected, &ring, &spots, detector.pixel_gain, &bits, rng);
-    detector.read_out(&mut photons, &mut bits, rng);
-    let (sheet, peaks) = label(detector, &expected, &mut ring, &mut spots, &bits, &stamps);
+    let spilt = detector.read_out(&mut photons, &mut bits, rng);
+    let (mut sheet, peaks) = label(detector, &expected, &mut ring, &mut spots, &bits, &stamps);
+    for [x, y] in spilt {
+        // The tail of a bloom: neither peak nor background.
+        if let Some(class) = sheet.get_mut(x, y)
+            && *class != Class::Peak.code()
+        {
+            *class = Class::Ignore.code();
+        }
+    }
     // A frame's own detector makes no non-finite values, and both grids have one shape.
     let frame = Frame {
         number,
@@ -158,6 +174,25 @@ fn plane(detector: &Detector, beam: [f64; 2]) -> (Plane, [f64; 2]) {
         plane,
         [f64::from(nearest.min(farthest)), f64::from(farthest)],
     )
+}
+
+/// Weakens the light by the polarisation of the beam, `polarised` of it along x (Kahn et al. 1982).
+///
+/// P = 1 - sin^2(2 theta) (p cos^2(phi) + (1 - p) sin^2(phi)), phi from the x axis.
+fn polarise(plane: &Plane, distance_px: f64, polarised: f64, light: &mut Grid<f32>) {
+    let (along, across) = (polarised as f32, 1.0 - polarised as f32);
+    let distance2 = (distance_px * distance_px) as f32;
+    for y in 0..light.height() {
+        let uv = plane.u.row(y).iter().zip(plane.v.row(y));
+        for (light, (u, v)) in light.row_mut(y).iter_mut().zip(uv) {
+            let (u2, v2) = (u * u, v * v);
+            // NaN in gaps, where no light is looked at.
+            let lost = (along * u2 + across * v2) / (u2 + v2 + distance2);
+            if lost.is_finite() {
+                *light *= 1.0 - lost;
+            }
+        }
+    }
 }
 
 /// Pixels on the border of two chips are twice as large and see twice the light.
@@ -251,8 +286,9 @@ fn bragg(
     let mut placed = Vec::new();
     for lattice in 0..count {
         let base = crystals.spot_sigma_px.draw_log(rng) as f32;
-        let radial = crystals.radial_streak.draw_log(rng) as f32;
-        let mosaic = crystals.mosaic.draw_log(rng) as f32;
+        // Full widths at half maximum, as the field gives them, to sigmas.
+        let bandwidth = crystals.bandwidth.draw_log(rng) as f32 / 2.355;
+        let mosaic = (crystals.mosaicity_deg.draw_log(rng).to_radians() / 2.355) as f32;
         let profile = match rng.random_range(0..20_u32) {
             0..=9 => Profile::Gauss,
             10..=13 => Profile::Tailed,
@@ -274,8 +310,12 @@ fn bragg(
             let r = (reflection.u * reflection.u + reflection.v * reflection.v)
                 .sqrt()
                 .max(1e-6);
-            let long = (base * base + (radial * r as f32).powi(2)).sqrt().min(7.0);
-            let wide = (base * base + (mosaic * r as f32).powi(2)).sqrt().min(5.0);
+            // r = D tan(2 theta) and sin(theta) ~ wavelength: dr = D / cos^2(2 theta) 2 tan(theta) dlambda / lambda.
+            let cos = scene.distance_px / scene.distance_px.hypot(r);
+            let tan = ((1.0 - cos) / (1.0 + cos)).sqrt();
+            let by_band = (scene.distance_px / (cos * cos) * 2.0 * tan) as f32 * bandwidth;
+            let long = base.hypot(by_band).min(12.0);
+            let wide = base.hypot(mosaic * r as f32).min(6.0);
             let spot = Spot {
                 u: scene.beam[0] + reflection.u,
                 v: scene.beam[1] + reflection.v,
@@ -355,7 +395,7 @@ fn label(
     stamps: &[Placed],
 ) -> (Sheet, Vec<TruePeak>) {
     if detector.spread_px > 0.3 {
-        detector::blur(ring, detector.spread_px);
+        detector::readout::blur(ring, detector.spread_px);
     }
     let read = detector.read_variance();
     let mut sheet = Grid::filled(
@@ -372,7 +412,7 @@ fn label(
     if detector.halo[0] > 0.0 && !stamps.is_empty() {
         // The halo of a strong spot is neither peak nor background.
         let own = spots.clone();
-        detector::add_halo(spots, detector.halo);
+        detector::readout::add_halo(spots, detector.halo);
         let share = detector.halo[0];
         let cells = spots.cells().iter().zip(own.cells()).zip(expected.cells());
         for (class, ((both, own), background)) in sheet.cells_mut().iter_mut().zip(cells) {

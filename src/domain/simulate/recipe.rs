@@ -23,6 +23,8 @@ pub struct Recipe {
     pub artifacts: Artifacts,
     /// A powder in the beam, whose rings lie where the geometry says.
     pub calibrant: Option<Calibrant>,
+    /// Share of the beam that is polarised along x: near 1 at XFELs and synchrotrons, 0.5 unpolarised.
+    pub polarised: f64,
     /// Share of the frames with a crystal.
     pub hit_rate: f64,
 }
@@ -75,6 +77,7 @@ impl Recipe {
             scatter,
             artifacts: Artifacts::all(),
             calibrant: None,
+            polarised: 0.99,
             hit_rate: 0.7,
         })
     }
@@ -99,7 +102,8 @@ impl Recipe {
             crystals: random_crystals(rng),
             scatter,
             artifacts: random_artifacts(rng),
-            calibrant: chance(rng, 0.04).then_some(Calibrant::SilverBehenate),
+            calibrant: chance(rng, 0.05).then_some(Calibrant::SilverBehenate),
+            polarised: [0.99, 0.95, 0.5, 0.01][rng.random_range(0..4_u32) as usize],
             hit_rate: 0.85,
             detector,
         }
@@ -115,8 +119,8 @@ fn usual_crystals() -> Crystals {
         b_factor: Spread::new(8.0, 60.0),
         resolution_angstrom: Spread::new(1.5, 4.0),
         spot_sigma_px: Spread::new(0.45, 1.3),
-        radial_streak: Spread::new(1e-4, 1.2e-3),
-        mosaic: Spread::new(1e-4, 1e-3),
+        bandwidth: Spread::new(2e-4, 3e-3),
+        mosaicity_deg: Spread::new(0.01, 0.15),
     }
 }
 
@@ -128,6 +132,7 @@ fn usual_scatter() -> Scatter {
         slope: Spread::new(0.0, 0.4),
         mottle: Spread::new(0.0, 0.05),
         shadow: 0.15,
+        strip: 0.1,
         beamstop_px: Spread::new(8.0, 30.0),
         holder: 0.5,
     }
@@ -168,9 +173,36 @@ fn random_detector(rng: &mut Pcg64Mcg) -> (Detector, [f64; 2]) {
     detector.tile_offset *= near(rng, 0.3, 4.0);
     detector.pixel_gain *= near(rng, 0.3, 1.5);
     detector.known_bad = [1.0, 0.9, 0.5, 0.0][rng.random_range(0..4_u32) as usize];
-    if chance(rng, 0.1) {
+    if chance(rng, 0.12) {
         // Some detectors are full of zingers.
         detector.zingers_per_megapixel = Spread::new(50.0, 1500.0);
+    }
+    if chance(rng, 0.5) {
+        // Resampled frames and thick sensors spread them, but never as far as light spreads.
+        let most = (0.75 * detector.spread_px).max(0.3);
+        detector.zinger_spread_px = most * near(rng, 0.3, 1.0);
+    }
+    if !counting {
+        detector.zinger_trail = if chance(rng, 0.3) { 0.3 } else { 0.0 };
+        detector.blooms = chance(rng, 0.3);
+        if chance(rng, 0.3) {
+            detector.row_noise = detector.read_noise * near(rng, 0.05, 0.6);
+        }
+    }
+    if chance(rng, 0.3) {
+        detector.gain_map = near(rng, 0.005, 0.1);
+    }
+    detector.bad_line = 0.06;
+    if chance(rng, 0.12) {
+        // Weak electronics fill up early.
+        let photons = near(rng, 30.0, 3000.0);
+        let full = detector.offset + photons * detector.units_per_photon;
+        detector.ceiling = detector.ceiling.min(full.max(10.0));
+    }
+    let square = detector.width.min(detector.height) as f64 / 2.0;
+    if !counting && detector.name != "cspad" && chance(rng, 0.15) {
+        let middle = [detector.width as f64 / 2.0, detector.height as f64 / 2.0];
+        detector.disc = Some([middle[0], middle[1], square]);
     }
     let beam = if detector.name == "cspad" {
         [
@@ -265,7 +297,7 @@ fn random_scatter(detector: &Detector, rng: &mut Pcg64Mcg) -> Scatter {
         0 | 1 => Spread::new(0.05, 1.0),
         3..=6 => Spread::new(0.3, 10.0),
         2 | 7 | 8 => Spread::new(5.0, 100.0),
-        _ => Spread::new(50.0, 3000.0),
+        _ => Spread::new(50.0, 10_000.0),
     };
     let photons = Spread::only(photons.draw_log(rng));
     Scatter {
@@ -275,6 +307,7 @@ fn random_scatter(detector: &Detector, rng: &mut Pcg64Mcg) -> Scatter {
         slope: Spread::new(0.0, 0.8),
         mottle: Spread::new(0.0, if chance(rng, 0.3) { 0.2 } else { 0.03 }),
         shadow: 0.15,
+        strip: 0.1,
         beamstop_px: if chance(rng, 0.75) {
             Spread::new(4.0, 45.0)
         } else {
@@ -286,23 +319,26 @@ fn random_scatter(detector: &Detector, rng: &mut Pcg64Mcg) -> Scatter {
 
 fn random_crystals(rng: &mut Pcg64Mcg) -> Crystals {
     // Mostly round spots, sometimes long ones: pink beam or mosaic crystals.
-    let streak = |rng: &mut Pcg64Mcg| {
-        if chance(rng, 0.2) {
-            Spread::new(1e-3, 6e-3)
-        } else {
-            Spread::new(5e-5, 1.2e-3)
-        }
+    let bandwidth = if chance(rng, 0.2) {
+        Spread::new(2e-3, 3e-2)
+    } else {
+        Spread::new(1e-4, 3e-3)
+    };
+    let mosaicity_deg = if chance(rng, 0.2) {
+        Spread::new(0.15, 1.0)
+    } else {
+        Spread::new(0.005, 0.16)
     };
     Crystals {
         most: 3,
-        cell_angstrom: Spread::new(40.0, 250.0),
-        spots_per_megapixel: Spread::new(40.0, 1200.0),
+        cell_angstrom: Spread::new(20.0, 400.0),
+        spots_per_megapixel: Spread::new(30.0, 1500.0),
         typical_snr: Spread::new(4.0, if chance(rng, 0.1) { 2000.0 } else { 120.0 }),
         b_factor: Spread::new(0.0, 60.0),
         resolution_angstrom: Spread::new(0.5, 2.2),
-        spot_sigma_px: Spread::new(0.35, if chance(rng, 0.25) { 2.4 } else { 1.2 }),
-        radial_streak: streak(rng),
-        mosaic: streak(rng),
+        spot_sigma_px: Spread::new(0.35, if chance(rng, 0.25) { 3.4 } else { 1.2 }),
+        bandwidth,
+        mosaicity_deg,
     }
 }
 
