@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use candle_core::{DType, Device, Tensor};
 use peaknet_studio::net::graph::{Graph, Parameters};
-use peaknet_studio::net::{declare, fill, forward};
+use peaknet_studio::net::{Architecture, declare, fill, forward};
 
 const CHANNELS: [usize; 5] = [4, 6, 8, 12, 16];
 
@@ -16,7 +16,7 @@ fn golden(dtype: DType) -> (Parameters, HashMap<String, Tensor>) {
         "/tests/fixtures/net/golden.safetensors"
     );
     let tensors = candle_core::safetensors::load(path, &Device::Cpu).unwrap();
-    let mut parameters = declare(&CHANNELS, 0, dtype, &Device::Cpu).unwrap();
+    let mut parameters = declare(&Architecture::plain(&CHANNELS), 0, dtype, &Device::Cpu).unwrap();
     fill(&mut parameters, &tensors, &Device::Cpu).unwrap();
     (parameters, tensors)
 }
@@ -24,7 +24,9 @@ fn golden(dtype: DType) -> (Parameters, HashMap<String, Tensor>) {
 /// Largest difference from PyTorch's logits.
 fn difference(graph: &Graph, tensors: &HashMap<String, Tensor>, name: &str, dtype: DType) -> f64 {
     let input = tensors["golden.input"].to_dtype(dtype).unwrap();
-    let logits = forward(graph, &input, &CHANNELS).unwrap();
+    let logits = forward(graph, &input, &Architecture::plain(&CHANNELS))
+        .unwrap()
+        .logits;
     let expected = tensors[name].to_dtype(dtype).unwrap();
     let difference = (logits - expected).unwrap().abs().unwrap();
     let most = difference.max_all().unwrap().to_dtype(DType::F64).unwrap();
@@ -70,7 +72,9 @@ fn fused_gradients_are_those_of_the_composed_net() {
     let (parameters, tensors) = golden(DType::F64);
     let input = tensors["golden.input"].to_dtype(DType::F64).unwrap();
     let run = |graph: Graph| {
-        let logits = forward(&graph, &input, &CHANNELS).unwrap();
+        let logits = forward(&graph, &input, &Architecture::plain(&CHANNELS))
+            .unwrap()
+            .logits;
         let loss = logits.sqr().unwrap().tanh().unwrap().sum_all().unwrap();
         let mut running = parameters.running.clone();
         graph.update_running(&mut running, 0.1);
@@ -95,15 +99,15 @@ fn fused_gradients_are_those_of_the_composed_net() {
 /// Sizes that do not divide into tiles or vectors, one or several images: all the same as candle's own operations.
 #[test]
 fn odd_sizes_and_batches_agree_with_candle() {
-    let channels = [8, 12, 9];
-    let parameters = declare(&channels, 5, DType::F32, &Device::Cpu).unwrap();
+    let net = Architecture::plain(&[8, 12, 9]);
+    let parameters = declare(&net, 5, DType::F32, &Device::Cpu).unwrap();
     for (batch, height, width) in [(1, 4, 4), (2, 36, 52), (1, 8, 700), (3, 132, 4)] {
         let count = batch * height * width;
         let cells: Vec<f32> = (0..count)
             .map(|i| ((i * 7919 % 1013) as f32 / 500.0) - 1.0)
             .collect();
         let input = Tensor::from_vec(cells, (batch, 1, height, width), &Device::Cpu).unwrap();
-        let run = |graph: Graph| forward(&graph, &input, &channels).unwrap();
+        let run = |graph: Graph| forward(&graph, &input, &net).unwrap().logits;
         for (fused, composed) in [
             (
                 run(Graph::folded(&parameters).unwrap()),

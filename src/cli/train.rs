@@ -10,6 +10,7 @@ use super::output::{line, speak, spinner};
 use super::training::{self, LeaveOut};
 use super::{Failure, Outcome};
 use crate::net::train::{TrainConfig, train};
+use crate::net::{Architecture, Card};
 
 #[derive(Args, Debug)]
 pub struct TrainArguments {
@@ -88,6 +89,18 @@ pub fn run(arguments: &TrainArguments) -> Outcome {
     };
     let held_out = source.held_out();
     let data = source.into_data()?;
+    if let (Some(parent), Some(net)) = (&arguments.from, &config.architecture) {
+        let parents = Card::load(parent)?.architecture();
+        if let Ok(parents) = parents.as_ref()
+            && parents != net
+        {
+            let (taken, fresh) = net.shared_with(parents);
+            speak(&format!(
+                "{taken} of {} tensors are the parent's, {fresh} start fresh",
+                taken + fresh
+            ));
+        }
+    }
     let bar = spinner("training");
     let mut broken = None;
     let card = train(
@@ -184,7 +197,9 @@ impl ConfigFile {
                 *into = value;
             }
         }
-        put(self.channels, &mut config.channels);
+        if let Some(channels) = self.channels {
+            config.architecture = Some(Architecture::plain(&channels));
+        }
         put(self.seed, &mut config.seed);
         put(self.patch, &mut config.patch);
         put(self.batch, &mut config.batch);

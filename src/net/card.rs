@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::Error;
+use super::{Architecture, Error};
 
 pub const CARD: &str = "card.toml";
 pub const WEIGHTS: &str = "weights.safetensors";
@@ -117,11 +117,24 @@ impl Card {
         if card.standardisation != super::prepare::STANDARDISATION {
             return unknown("standardisation", &card.standardisation);
         }
-        let plausible = card.channels.iter().all(|c| (1..=4096).contains(c));
-        if !plausible || !(2..=8).contains(&card.channels.len()) {
+        if card.architecture().is_err() {
             return unknown("list of channels", &format!("{:?}", card.channels));
         }
         Ok(card)
+    }
+
+    /// A card of a net that is made of these parts.
+    pub fn of(net: &Architecture) -> Self {
+        Self {
+            channels: net.channels.clone(),
+            ..Self::default()
+        }
+    }
+
+    /// What the net is made of; an error says in half a sentence what cannot be built.
+    pub fn architecture(&self) -> Result<Architecture, String> {
+        let net = Architecture::plain(&self.channels);
+        net.check().map(|()| net)
     }
 
     /// One line for lists: date and held-out scores.

@@ -14,6 +14,7 @@ use rand_pcg::Pcg64Mcg;
 
 use super::conv::Kind;
 use super::fused::{self, Seen};
+use super::layer::Layer;
 use super::norm::{BatchStatistics, EPSILON};
 use super::ops;
 
@@ -64,14 +65,10 @@ impl Builder {
         Ok(())
     }
 
-    pub fn conv(&mut self, name: &str, kind: Kind, inputs: usize, outputs: usize) -> Result<()> {
-        let shape = kind.shape(inputs, outputs);
-        let fan = match kind {
-            Kind::Same3 => inputs * 9,
-            Kind::Down2 => inputs * 4,
-            Kind::Point | Kind::Up2 => inputs,
-        };
-        let deviation = (2.0 / fan as f64).sqrt();
+    /// Declares what a layer has.
+    pub fn layer(&mut self, layer: &Layer) -> Result<()> {
+        let shape = layer.shape();
+        let deviation = (2.0 / layer.fan() as f64).sqrt();
         let count = shape.iter().product::<usize>();
         let normal = StandardNormal;
         let values = (0..count)
@@ -80,11 +77,20 @@ impl Builder {
                 value * deviation
             })
             .collect();
-        self.add(format!("{name}.weight"), values, &shape)?;
-        self.add(format!("{name}.bias"), vec![0.0; outputs], &[outputs])
+        let outputs = layer.outputs;
+        self.add(format!("{}.weight", layer.name), values, &shape)?;
+        self.add(
+            format!("{}.bias", layer.name),
+            vec![0.0; outputs],
+            &[outputs],
+        )?;
+        match layer.norm_name() {
+            Some(norm) => self.norm(&norm, outputs),
+            None => Ok(()),
+        }
     }
 
-    pub fn norm(&mut self, name: &str, channels: usize) -> Result<()> {
+    fn norm(&mut self, name: &str, channels: usize) -> Result<()> {
         self.add(format!("{name}.weight"), vec![1.0; channels], &[channels])?;
         self.add(format!("{name}.bias"), vec![0.0; channels], &[channels])?;
         self.parameters.running.insert(

@@ -1,5 +1,6 @@
 //! The network: architecture and weights in memory, its card on disk. Knows frames and sheets, no files but its own.
 
+pub mod architecture;
 pub mod augment;
 pub mod backbone;
 pub mod card;
@@ -9,6 +10,7 @@ pub mod fused;
 pub mod graph;
 pub mod head;
 pub mod lanes;
+pub mod layer;
 pub mod loss;
 pub mod neck;
 pub mod norm;
@@ -23,6 +25,7 @@ use std::str::FromStr;
 
 use candle_core::{DType, Device, Tensor, Var};
 
+pub use self::architecture::Architecture;
 pub use self::card::Card;
 use self::card::{CARD, WEIGHTS, digest_of};
 use self::graph::{Builder, Graph, Parameters};
@@ -100,27 +103,35 @@ pub fn open_device(choice: DeviceChoice) -> Result<Device, Error> {
 
 /// Makes the parameters of a net with seeded random values.
 pub fn declare(
-    channels: &[usize],
+    net: &Architecture,
     seed: u64,
     dtype: DType,
     device: &Device,
 ) -> candle_core::Result<Parameters> {
     let mut builder = Builder::new(seed, dtype, device);
-    backbone::declare(&mut builder, channels)?;
-    neck::declare(&mut builder, channels)?;
-    head::declare(&mut builder, channels)?;
+    for layer in net.layers() {
+        builder.layer(&layer)?;
+    }
     Ok(builder.finish())
 }
 
-/// Logits (B, 3, H, W) of input (B, 1, H, W); H and W must be multiples of 2^(levels - 1).
-pub fn forward(graph: &Graph, input: &Tensor, channels: &[usize]) -> candle_core::Result<Tensor> {
-    let maps = backbone::forward(graph, input, channels.len())?;
-    head::forward(graph, &neck::forward(graph, &maps)?)
+/// What a net says of a batch.
+pub struct Output {
+    /// Logits of the classes (B, 3, H, W).
+    pub logits: Tensor,
+}
+
+/// Runs the net on input (B, 1, H, W); H and W must be multiples of [`Architecture::step`].
+pub fn forward(graph: &Graph, input: &Tensor, net: &Architecture) -> candle_core::Result<Output> {
+    let maps = backbone::forward(graph, input, net)?;
+    let logits = head::forward(graph, &neck::forward(graph, &maps, net)?)?;
+    Ok(Output { logits })
 }
 
 /// A net that is ready to predict.
 pub struct Net {
     graph: Graph,
+    architecture: Architecture,
     card: Card,
     folder: PathBuf,
     device: Device,
@@ -140,6 +151,7 @@ impl Net {
         })?;
         Ok(Self {
             graph,
+            architecture: card.architecture().map_err(|why| Error::new(why, folder))?,
             card,
             folder: folder.to_owned(),
             device,
@@ -154,6 +166,7 @@ impl Net {
     ) -> candle_core::Result<Self> {
         Ok(Self {
             graph: Graph::folded(parameters)?,
+            architecture: card.architecture().map_err(candle_core::Error::msg)?,
             card,
             folder: PathBuf::new(),
             device: device.clone(),
@@ -162,6 +175,10 @@ impl Net {
 
     pub const fn card(&self) -> &Card {
         &self.card
+    }
+
+    pub const fn architecture(&self) -> &Architecture {
+        &self.architecture
     }
 
     pub fn name(&self) -> &str {
@@ -186,15 +203,9 @@ impl Net {
     }
 }
 
-/// Trainable parameters from a net folder.
-pub fn load_parameters(folder: &Path, card: &Card, device: &Device) -> Result<Parameters, Error> {
+/// The tensors of a net folder, on the CPU; their digest must be the card's.
+pub fn load_tensors(folder: &Path, card: &Card) -> Result<HashMap<String, Tensor>, Error> {
     let path = folder.join(WEIGHTS);
-    let damaged = |why: String| {
-        Error::new(
-            format!("the net's weights are damaged ({why}); take a fresh copy of the net"),
-            &path,
-        )
-    };
     let bytes = std::fs::read(&path).map_err(|error| {
         Error::new(
             format!("the net's weights cannot be read ({error}); take a fresh copy of the net"),
@@ -202,14 +213,84 @@ pub fn load_parameters(folder: &Path, card: &Card, device: &Device) -> Result<Pa
         )
     })?;
     if digest_of(&bytes) != card.weights_digest {
-        return Err(damaged("their digest is not the card's".to_owned()));
+        return Err(damaged(folder, "their digest is not the card's"));
     }
-    let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)
-        .map_err(|error| damaged(error.to_string()))?;
-    let mut parameters = declare(&card.channels, 0, DType::F32, device)
-        .map_err(|error| damaged(error.to_string()))?;
-    fill(&mut parameters, &tensors, device).map_err(damaged)?;
+    candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)
+        .map_err(|error| damaged(folder, &error.to_string()))
+}
+
+fn damaged(folder: &Path, why: &str) -> Error {
+    Error::new(
+        format!("the net's weights are damaged ({why}); take a fresh copy of the net"),
+        &folder.join(WEIGHTS),
+    )
+}
+
+/// Trainable parameters from a net folder.
+pub fn load_parameters(folder: &Path, card: &Card, device: &Device) -> Result<Parameters, Error> {
+    let tensors = load_tensors(folder, card)?;
+    let architecture = card
+        .architecture()
+        .map_err(|why| Error::new(why, &folder.join(CARD)))?;
+    let mut parameters = declare(&architecture, 0, DType::F32, device)
+        .map_err(|error| damaged(folder, &error.to_string()))?;
+    fill(&mut parameters, &tensors, device).map_err(|why| damaged(folder, &why))?;
     Ok(parameters)
+}
+
+/// Parameters to start a training of `net` from: the parent's where it has them, else seeded ones.
+///
+/// Returns how many tensors were taken over and how many are fresh. Errors: a parent that cannot be read.
+pub fn start_from(
+    folder: &Path,
+    card: &Card,
+    net: &Architecture,
+    seed: u64,
+    device: &Device,
+) -> Result<(Parameters, usize, usize), Error> {
+    let tensors = load_tensors(folder, card)?;
+    let failed = |error: candle_core::Error| damaged(folder, &error.to_string());
+    let mut parameters = declare(net, seed, DType::F32, device).map_err(failed)?;
+    let (taken, fresh) = take_over(&mut parameters, &tensors).map_err(failed)?;
+    Ok((parameters, taken, fresh))
+}
+
+/// Takes over every tensor of another net that has the same name and shape; the others stay as they are.
+///
+/// Returns how many were taken and how many were not. The two moments of a norm go together.
+pub fn take_over(
+    parameters: &mut Parameters,
+    tensors: &HashMap<String, Tensor>,
+) -> candle_core::Result<(usize, usize)> {
+    let (mut taken, mut fresh) = (0, 0);
+    for (name, var) in &mut parameters.vars {
+        match tensors.get(name).filter(|t| t.shape() == var.shape()) {
+            Some(tensor) => {
+                let tensor = tensor.to_dtype(var.dtype())?.to_device(var.device())?;
+                *var = Var::from_tensor(&tensor)?;
+                taken += 1;
+            }
+            None => fresh += 1,
+        }
+    }
+    for (name, moments) in &mut parameters.running {
+        let numbers = |suffix: &str| -> candle_core::Result<Option<Vec<f64>>> {
+            let count = moments.mean.len();
+            let found = tensors.get(&format!("{name}.{suffix}"));
+            let found = found.filter(|tensor| tensor.dims() == [count]);
+            found
+                .map(|tensor| tensor.to_dtype(DType::F64)?.to_vec1::<f64>())
+                .transpose()
+        };
+        match (numbers("running_mean")?, numbers("running_var")?) {
+            (Some(mean), Some(variance)) => {
+                (moments.mean, moments.variance) = (mean, variance);
+                taken += 2;
+            }
+            _ => fresh += 2,
+        }
+    }
+    Ok((taken, fresh))
 }
 
 /// Puts tensors of a checkpoint into parameters of the same names and shapes.
@@ -309,4 +390,33 @@ pub fn save(
         }
     }
     Ok(card)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A net with a level more starts as its parent where the parent has tensors, and as its seed elsewhere.
+    #[test]
+    fn a_deeper_net_takes_over_its_parents_tensors() {
+        let parent = Architecture::plain(&[2, 3, 4]);
+        let child = Architecture::plain(&[2, 3, 4, 4]);
+        let made = |net: &Architecture, seed| declare(net, seed, DType::F32, &Device::Cpu).unwrap();
+        let mut from = made(&parent, 1);
+        for moments in from.running.values_mut() {
+            moments.mean.fill(0.25);
+        }
+        let (mut ours, untouched) = (made(&child, 2), made(&child, 2));
+        let counts = take_over(&mut ours, &tensors_of(&from).unwrap()).unwrap();
+        assert_eq!(counts, child.shared_with(&parent));
+        let cells = |var: &Var| var.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        for (name, var) in &ours.vars {
+            let expected = from.vars.get(name).unwrap_or(&untouched.vars[name]);
+            assert_eq!(cells(var), cells(expected), "{name}");
+        }
+        for (name, moments) in &ours.running {
+            let is_new = !from.running.contains_key(name);
+            assert_eq!(moments.mean[0] == 0.0, is_new, "{name}");
+        }
+    }
 }

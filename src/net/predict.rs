@@ -22,8 +22,8 @@ pub struct Prediction {
 
 /// Edge of the largest tile, without its margin, pixels.
 const TILE: usize = 2048;
-/// How far a pixel's class may look: the receptive field of five levels is 110 pixels.
-const MARGIN: usize = 128;
+/// Margins are multiples of this many pixels.
+const MARGIN: usize = 64;
 
 impl Net {
     /// Predicts frames of any sizes.
@@ -75,8 +75,9 @@ impl Net {
         let Some(first) = frames.first() else {
             return Ok(out);
         };
-        let step = 1 << (self.card.channels.len() - 1);
-        for (inner, outer) in tiles(first.width(), first.height(), step) {
+        let step = self.architecture.step();
+        let margin = self.architecture.reach().next_multiple_of(MARGIN);
+        for (inner, outer) in tiles(first.width(), first.height(), step, margin) {
             let logits = self.logits(&inputs, outer, step)?;
             let side = (logits.dim(2)?, logits.dim(3)?);
             let values = logits
@@ -109,15 +110,15 @@ impl Net {
             }
         }
         let input = Tensor::from_vec(cells, (inputs.len(), 1, height, width), &self.device)?;
-        forward(&self.graph, &input, &self.card.channels)
+        Ok(forward(&self.graph, &input, &self.architecture)?.logits)
     }
 }
 
 /// Rectangles that cover the frame, and each with its margin; margins start at multiples of `step`.
-fn tiles(width: usize, height: usize, step: usize) -> Vec<(PixelRect, PixelRect)> {
+fn tiles(width: usize, height: usize, step: usize, margin: usize) -> Vec<(PixelRect, PixelRect)> {
     let parts = |length: usize| {
         // A frame that hardly exceeds one tile is not worth a second one.
-        let count = if length <= TILE + 2 * MARGIN {
+        let count = if length <= TILE + 2 * margin {
             1
         } else {
             length.div_ceil(TILE)
@@ -126,7 +127,7 @@ fn tiles(width: usize, height: usize, step: usize) -> Vec<(PixelRect, PixelRect)
         (0..count)
             .map(move |i| {
                 let (from, to) = ((i * size).min(length), ((i + 1) * size).min(length));
-                let margin = MARGIN.div_ceil(step) * step;
+                let margin = margin.div_ceil(step) * step;
                 (
                     from,
                     to,
@@ -208,7 +209,7 @@ mod tests {
             (4148, 4362),
             (128, 16_448),
         ] {
-            let tiles = tiles(width, height, 16);
+            let tiles = tiles(width, height, 16, 128);
             let area: usize = tiles.iter().map(|(inner, _)| inner.area()).sum();
             assert_eq!(area, width * height);
             for (inner, outer) in tiles {
@@ -222,14 +223,11 @@ mod tests {
     /// Frames of any size, alone or in a batch, in one tile or in several, are predicted the same.
     #[test]
     fn sizes_batches_and_tiles_do_not_matter() {
-        let channels = [3, 4, 5];
+        let architecture = crate::net::Architecture::plain(&[3, 4, 5]);
         let device = candle_core::Device::Cpu;
         let parameters =
-            crate::net::declare(&channels, 1, candle_core::DType::F32, &device).unwrap();
-        let card = crate::net::Card {
-            channels: channels.to_vec(),
-            ..crate::net::Card::default()
-        };
+            crate::net::declare(&architecture, 1, candle_core::DType::F32, &device).unwrap();
+        let card = crate::net::Card::of(&architecture);
         let net = Net::from_parameters(&parameters, card, &device).unwrap();
         let frame = |width: usize, height: usize, seed: usize| {
             let pixels = Grid::from_fn(width, height, |x, y| {

@@ -19,7 +19,7 @@ use super::head::CLASSES;
 use super::loss::{NO_TARGET, focal};
 use super::prepare::prepare;
 use super::{
-    DeviceChoice, Error, declare, forward, load_parameters, open_device, save, tensors_of,
+    Architecture, DeviceChoice, Error, declare, forward, open_device, save, start_from, tensors_of,
 };
 use crate::domain::frame::{Frame, bad};
 use crate::domain::labels::Sheet;
@@ -45,9 +45,10 @@ pub struct TrainingData {
 /// How a net is trained; every number is written to the card.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainConfig {
-    pub channels: Vec<usize>,
+    /// `None`: the parent's, or without a parent the paper's.
+    pub architecture: Option<Architecture>,
     pub seed: u64,
-    /// Edge of a patch, pixels; a multiple of 2^(levels - 1).
+    /// Edge of a patch, pixels; a multiple of the net's step.
     pub patch: usize,
     pub batch: usize,
     pub steps_per_epoch: usize,
@@ -69,7 +70,7 @@ pub struct TrainConfig {
 impl Default for TrainConfig {
     fn default() -> Self {
         Self {
-            channels: vec![8, 16, 32, 64, 128],
+            architecture: None,
             seed: 0,
             patch: 256,
             batch: 4,
@@ -123,10 +124,9 @@ pub fn train(
     };
     let device = open_device(config.device)?;
     let parent_card = parent.map(Card::load).transpose()?;
-    let channels = parent_card
-        .as_ref()
-        .map_or_else(|| config.channels.clone(), |card| card.channels.clone());
-    let step = 1_usize << (channels.len() - 1);
+    let parents = parent_card.as_ref().and_then(|c| c.architecture().ok());
+    let net = config.architecture.clone().or(parents).unwrap_or_default();
+    let step = net.step();
     if !config.patch.is_multiple_of(step) || config.patch < 2 * step {
         return Err(Error::new(
             format!(
@@ -137,14 +137,18 @@ pub fn train(
         ));
     }
     let mut parameters = match (parent, &parent_card) {
-        (Some(folder), Some(card)) => load_parameters(folder, card, &device)?,
-        _ => declare(&channels, config.seed, DType::F32, &device).map_err(said)?,
+        (Some(folder), Some(card)) => start_from(folder, card, &net, config.seed, &device)?.0,
+        _ => declare(&net, config.seed, DType::F32, &device).map_err(said)?,
     };
-    let validation: Vec<Judged> = data.validation.iter().map(Judged::new).collect();
+    let validation: Vec<Judged> = data
+        .validation
+        .iter()
+        .map(|labelled| Judged::new(labelled, step))
+        .collect();
     let batches = feed(data.sample, config);
     let mut run = Run {
         config,
-        channels: &channels,
+        net: &net,
         device: &device,
         start: Instant::now(),
         best: None,
@@ -356,7 +360,7 @@ fn patch_at(
     patch
 }
 
-/// A prepared validation frame, padded to a multiple of 32.
+/// A prepared validation frame, padded to a multiple of the net's step.
 struct Judged {
     width: usize,
     height: usize,
@@ -365,11 +369,11 @@ struct Judged {
 }
 
 impl Judged {
-    fn new(labelled: &Labelled) -> Self {
+    fn new(labelled: &Labelled, step: usize) -> Self {
         let prepared = prepare(&labelled.frame);
         let (width, height) = (
-            prepared.width().div_ceil(32) * 32,
-            prepared.height().div_ceil(32) * 32,
+            prepared.width().next_multiple_of(step),
+            prepared.height().next_multiple_of(step),
         );
         let mut input = vec![0.0; width * height];
         let mut target = vec![NO_TARGET; width * height];
@@ -397,7 +401,7 @@ type Best = (HashMap<String, Tensor>, Validation);
 
 struct Run<'a> {
     config: &'a TrainConfig,
-    channels: &'a [usize],
+    net: &'a Architecture,
     device: &'a Device,
     start: Instant,
     best: Option<Best>,
@@ -425,7 +429,6 @@ impl Run<'_> {
             name: out
                 .file_name()
                 .map_or_else(String::new, |n| n.to_string_lossy().into_owned()),
-            channels: self.channels.to_vec(),
             parent: parent.map(|card| format!("{} {}", card.name, card.weights_digest)),
             seed: self.config.seed,
             epochs: scores.epoch,
@@ -440,7 +443,7 @@ impl Run<'_> {
             ]
             .into(),
             sets: sets.to_vec(),
-            ..Card::default()
+            ..Card::of(self.net)
         }
     }
 
@@ -535,7 +538,7 @@ impl Run<'_> {
         let count = batch.target.len() / (side * side);
         let input = Tensor::from_vec(batch.input, (count, 1, side, side), self.device)?;
         let graph = Graph::training(parameters);
-        let logits = forward(&graph, &input, self.channels)?;
+        let logits = forward(&graph, &input, self.net)?.logits;
         let loss = focal(&logits, Arc::new(batch.target), self.config.alpha)?;
         optimizer.backward_step(&loss)?;
         let mut running = std::mem::take(&mut parameters.running);
@@ -559,7 +562,9 @@ impl Run<'_> {
                 (1, 1, judged.height, judged.width),
                 self.device,
             )?;
-            let logits = forward(&graph, &input, self.channels)?.to_device(&Device::Cpu)?;
+            let logits = forward(&graph, &input, self.net)?
+                .logits
+                .to_device(&Device::Cpu)?;
             loss += f64::from(
                 focal(&logits, judged.target.clone(), self.config.alpha)?.to_scalar::<f32>()?,
             );
@@ -674,7 +679,7 @@ mod tests {
     fn a_small_net_learns_dots_and_repeats() {
         let folder = tempfile::tempdir().unwrap();
         let config = TrainConfig {
-            channels: vec![4, 8, 8],
+            architecture: Some(Architecture::plain(&[4, 8, 8])),
             patch: 64,
             batch: 4,
             steps_per_epoch: 20,

@@ -1,30 +1,34 @@
-//! The backbone: residual double convolutions with 2x2 max-pool between them (PeakNet, Wang et al. 2023).
+//! Residual double convolutions with 2x2 max-pool between them (PeakNet, Wang et al. 2023).
 
 use candle_core::{Result, Tensor};
 
-use super::conv::Kind;
-use super::graph::{Builder, Graph};
+use crate::net::conv::Kind;
+use crate::net::graph::Graph;
+use crate::net::layer::Layer;
 
-/// Declares a residual double convolution.
-pub fn declare_block(b: &mut Builder, name: &str, inputs: usize, outputs: usize) -> Result<()> {
-    for (part, kind, from) in [
+/// A residual double convolution.
+pub fn block(name: &str, inputs: usize, outputs: usize, level: usize) -> Vec<Layer> {
+    [
         ("1", Kind::Same3, inputs),
         ("2", Kind::Same3, outputs),
         ("_skip", Kind::Point, inputs),
-    ] {
-        b.conv(&format!("{name}.conv{part}"), kind, from, outputs)?;
-        b.norm(&format!("{name}.norm{part}"), outputs)?;
-    }
-    Ok(())
+    ]
+    .into_iter()
+    .map(|(part, kind, from)| {
+        Layer::new(format!("{name}.conv{part}"), kind, from, outputs, level).with_norm()
+    })
+    .collect()
 }
 
-pub fn declare(b: &mut Builder, channels: &[usize]) -> Result<()> {
+pub fn layers(channels: &[usize]) -> Vec<Layer> {
     let mut inputs = 1;
+    let mut layers = Vec::new();
     for (level, &outputs) in channels.iter().enumerate() {
-        declare_block(b, &format!("backbone.level{level}"), inputs, outputs)?;
+        let name = format!("backbone.level{level}");
+        layers.extend(block(&name, inputs, outputs, level));
         inputs = outputs;
     }
-    Ok(())
+    layers
 }
 
 /// One map per level, finest first; the last is the bottleneck.
