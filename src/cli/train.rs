@@ -1,15 +1,17 @@
 //! `peaknet train`: a new net from sets, from simulated frames, or from both.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
 use serde_json::json;
 
 use super::arguments::{DeviceArgument, fraction, positive};
-use super::output::{line, speak, spinner};
+use super::output::{line, rounded, speak, spinner};
 use super::training::{self, LeaveOut};
 use super::{Failure, Outcome};
-use crate::net::train::{TrainConfig, train};
+use crate::net::train::{Course, Schedule, TrainConfig, train};
 use crate::net::{Architecture, Card};
 
 #[derive(Args, Debug)]
@@ -52,6 +54,9 @@ pub struct TrainArguments {
     /// Replace an existing net
     #[arg(long)]
     force: bool,
+    /// Go on with the training of --out that was stopped (Ctrl-C) or cut off; give the same options
+    #[arg(long)]
+    resume: bool,
     /// Give way to other programs
     #[arg(long)]
     background: bool,
@@ -62,7 +67,7 @@ pub fn run(arguments: &TrainArguments) -> Outcome {
         // Before any other thread: they take it over.
         let _ = rustix::process::nice(10);
     }
-    if arguments.out.exists() && !arguments.force {
+    if arguments.out.exists() && !arguments.force && !arguments.resume {
         return Err(Failure::could_not(format!(
             "a net of this name exists; choose another name or add --force: {}",
             arguments.out.display()
@@ -103,32 +108,40 @@ pub fn run(arguments: &TrainArguments) -> Outcome {
     }
     let bar = spinner("training");
     let mut broken = None;
-    let card = train(
-        data,
-        &config,
-        arguments.from.as_deref(),
-        &arguments.out,
-        arguments.force,
-        &mut |seen| {
-            bar.set_message(format!(
-                "epoch {}, loss {:.4}, validation {:.4}, peak F1 {:.3}, artifact IoU {:.3}",
-                seen.epoch, seen.loss, seen.validation_loss, seen.peak_f1, seen.artifact_iou
-            ));
-            let said = line(json!({
-                "epoch": seen.epoch,
-                "step": seen.step,
-                "loss": seen.loss,
-                "validation_loss": seen.validation_loss,
-                "peak_f1": seen.peak_f1,
-                "artifact_iou": seen.artifact_iou,
-                "seconds": seen.seconds,
-            }));
-            // Nobody listens any more: the net is still wanted.
-            broken = said.err();
-        },
-    )?;
+    let stop = stop_by_signal();
+    let course = Course {
+        parent: arguments.from.as_deref(),
+        out: &arguments.out,
+        replace: arguments.force,
+        resume: arguments.resume,
+        stop: &stop,
+    };
+    let card = train(data, &config, &course, &mut |seen| {
+        bar.set_message(format!(
+            "epoch {}, loss {:.4}, validation {:.4}, peak F1 {:.3}, artifact IoU {:.3}",
+            seen.epoch, seen.loss, seen.validation_loss, seen.peak_f1, seen.artifact_iou
+        ));
+        let said = line(json!({
+            "epoch": seen.epoch,
+            "step": seen.step,
+            "loss": seen.loss,
+            "validation_loss": seen.validation_loss,
+            "peak_f1": seen.peak_f1,
+            "artifact_iou": seen.artifact_iou,
+            "seconds": seen.seconds,
+            "samples_per_second": rounded(seen.samples_per_second, 2),
+            "waited": rounded(seen.waited, 4),
+            "gradient_norm": rounded(seen.gradient_norm, 4),
+            "learning_rate": seen.learning_rate,
+        }));
+        // Nobody listens any more: the net is still wanted.
+        broken = said.err();
+    })?;
     bar.finish_and_clear();
     drop(broken);
+    if stop.load(Ordering::Relaxed) {
+        speak("stopped: the net has the best weights so far; go on with --resume");
+    }
     let scores = held_out.score(&arguments.out, arguments.device.device)?;
     let summary = json!({ "summary": {
         "net": card.name,
@@ -139,6 +152,17 @@ pub fn run(arguments: &TrainArguments) -> Outcome {
         "out": arguments.out,
     }});
     line(summary)
+}
+
+/// Set when the user (Ctrl-C) or the system asks the program to end: the training then keeps what it has.
+fn stop_by_signal() -> Arc<AtomicBool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        // The second time the program ends at once. A handler that cannot be set leaves the signal as it was.
+        let _ = signal_hook::flag::register_conditional_default(signal, stop.clone());
+        let _ = signal_hook::flag::register(signal, stop.clone());
+    }
+    stop
 }
 
 /// Defaults, then the file, then the options.
@@ -183,6 +207,15 @@ struct ConfigFile {
     patience: Option<usize>,
     plateau_factor: Option<f64>,
     anneal: Option<f64>,
+    /// `cosine` or `plateau`.
+    schedule: Option<String>,
+    warm_up: Option<usize>,
+    clip: Option<f64>,
+    average: Option<f64>,
+    /// How many threads make training patches.
+    threads: Option<usize>,
+    scaled: Option<f64>,
+    noised: Option<f64>,
     /// Weights of background, peak and artifact in the loss.
     alpha: Option<[f64; 3]>,
     rotated: Option<f64>,
@@ -211,6 +244,16 @@ impl ConfigFile {
         put(self.patience, &mut config.patience);
         put(self.plateau_factor, &mut config.plateau_factor);
         put(self.anneal, &mut config.anneal);
+        put(
+            self.schedule.as_deref().and_then(Schedule::named),
+            &mut config.schedule,
+        );
+        put(self.warm_up, &mut config.warm_up);
+        put(self.clip, &mut config.clip);
+        put(self.average, &mut config.average);
+        put(self.threads, &mut config.threads);
+        put(self.scaled, &mut config.strength.scaled);
+        put(self.noised, &mut config.strength.noised);
         put(self.alpha, &mut config.alpha);
         put(self.rotated, &mut config.strength.rotated);
         put(self.shifted, &mut config.strength.shifted);
@@ -227,6 +270,14 @@ fn read_config(path: &Path) -> Result<ConfigFile, Failure> {
     };
     let text = std::fs::read_to_string(path).map_err(|error| failed(&error.to_string()))?;
     let file: ConfigFile = toml::from_str(&text).map_err(|error| failed(error.message()))?;
+    if let Some(schedule) = &file.schedule
+        && Schedule::named(schedule).is_none()
+    {
+        return Err(failed("schedule is cosine or plateau"));
+    }
+    if !file.average.is_none_or(|a| (0.0..1.0).contains(&a)) {
+        return Err(failed("average is at least 0 and below 1"));
+    }
     let channels = file.channels.as_deref().unwrap_or(&[1, 1]);
     let counts = [file.batch, file.patch, file.steps_per_epoch, file.epochs];
     if !(2..=8).contains(&channels.len()) || channels.contains(&0) || counts.contains(&Some(0)) {

@@ -1,11 +1,16 @@
-//! Augmentation of training patches: the paper's rotation, shift and zero rectangles, and the eight symmetries of a square.
+//! Augmentation of training patches: the paper's rotation, shift and zero rectangles; the eight symmetries of a square; gain,
+//! offset and noise after the standardisation, which would undo a gain before it.
 //!
 //! The same transform is applied to input and classes; whatever is filled gets no target and weighs nothing.
 
 use rand::Rng;
+use rand_distr::StandardNormal;
 use rand_pcg::Pcg64Mcg;
 
 use super::loss::NO_TARGET;
+
+/// The background's sigma in a prepared frame: its noise is divided by 4 before the arc sine.
+const SIGMA: f32 = 0.25;
 
 /// A square training patch: prepared input and target codes, row by row.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +29,10 @@ pub struct Strength {
     pub shifted: f64,
     /// Share of patches that get zero rectangles: 50 of nominally 100 x 100 px on 1920 x 1920, scaled to the patch.
     pub covered: f64,
+    /// Share of patches whose input is scaled by 0.75 to 1.33 and moved by up to half a sigma.
+    pub scaled: f64,
+    /// Share of patches that get noise of up to a third of their own.
+    pub noised: f64,
 }
 
 impl Default for Strength {
@@ -32,11 +41,20 @@ impl Default for Strength {
             rotated: 0.25,
             shifted: 0.25,
             covered: 0.25,
+            scaled: 0.25,
+            noised: 0.25,
         }
     }
 }
 
 impl Patch {
+    /// Changes the input where there is any: what is exactly 0 is a bad pixel or was filled.
+    fn vary(&mut self, mut change: impl FnMut(f32) -> f32) {
+        for value in self.input.iter_mut().filter(|value| **value != 0.0) {
+            *value = change(*value);
+        }
+    }
+
     /// Resamples by a function from output to source position; outside is filled.
     fn resample(&self, source: impl Fn(f32, f32) -> (f32, f32)) -> Self {
         let side = self.side;
@@ -98,6 +116,15 @@ pub fn augment(patch: &Patch, strength: Strength, rng: &mut Pcg64Mcg) -> Patch {
         );
         out = out.resample(|x, y| (x - dx, y - dy));
     }
+    if rng.random_bool(strength.scaled) {
+        let gain = 2.0_f32.powf(rng.random_range(-0.415..0.415));
+        let offset = SIGMA * rng.random_range(-0.5..0.5_f32);
+        out.vary(|value| value * gain + offset);
+    }
+    if rng.random_bool(strength.noised) {
+        let sigma = SIGMA * rng.random_range(0.0..0.33_f32);
+        out.vary(|value| value + sigma * rng.sample::<f32, _>(StandardNormal));
+    }
     if rng.random_bool(strength.covered) {
         cover(&mut out, rng);
     }
@@ -145,6 +172,8 @@ mod tests {
             rotated: 1.0,
             shifted: 1.0,
             covered: 1.0,
+            scaled: 0.0,
+            noised: 0.0,
         };
         for seed in 0..20 {
             let mut rng = Pcg64Mcg::seed_from_u64(seed);
