@@ -17,3 +17,11 @@ pub fn keep_large_blocks() {
         }
     }
 }
+
+/// The most memory that the program has had at once, MiB; `None` where the system does not say.
+pub fn peak_mib() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: f64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kib / 1024.0)
+}

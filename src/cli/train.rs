@@ -11,6 +11,7 @@ use super::arguments::{DeviceArgument, fraction, positive};
 use super::output::{line, rounded, speak, spinner};
 use super::training::{self, LeaveOut};
 use super::{Failure, Outcome};
+use crate::net::standardise::Standardisation;
 use crate::net::train::{Course, Schedule, TrainConfig, train};
 use crate::net::{Architecture, Card};
 
@@ -149,6 +150,7 @@ pub fn run(arguments: &TrainArguments) -> Outcome {
         "epochs": card.epochs,
         "steps": card.steps,
         "held_out": scores,
+        "peak_memory_mib": crate::memory::peak_mib().map(f64::round),
         "out": arguments.out,
     }});
     line(summary)
@@ -207,6 +209,8 @@ struct ConfigFile {
     patience: Option<usize>,
     plateau_factor: Option<f64>,
     anneal: Option<f64>,
+    /// By the name that cards have.
+    standardisation: Option<String>,
     /// `cosine` or `plateau`.
     schedule: Option<String>,
     warm_up: Option<usize>,
@@ -244,6 +248,9 @@ impl ConfigFile {
         put(self.patience, &mut config.patience);
         put(self.plateau_factor, &mut config.plateau_factor);
         put(self.anneal, &mut config.anneal);
+        if let Some(name) = &self.standardisation {
+            config.standardisation = Standardisation::named(name);
+        }
         put(
             self.schedule.as_deref().and_then(Schedule::named),
             &mut config.schedule,
@@ -274,6 +281,15 @@ fn read_config(path: &Path) -> Result<ConfigFile, Failure> {
         && Schedule::named(schedule).is_none()
     {
         return Err(failed("schedule is cosine or plateau"));
+    }
+    if let Some(name) = &file.standardisation
+        && Standardisation::named(name).is_none()
+    {
+        let known = Standardisation::ALL.map(Standardisation::name);
+        return Err(failed(&format!(
+            "standardisation is {}",
+            known.join(" or ")
+        )));
     }
     if !file.average.is_none_or(|a| (0.0..1.0).contains(&a)) {
         return Err(failed("average is at least 0 and below 1"));

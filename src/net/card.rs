@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::standardise::Standardisation;
 use super::{Architecture, Error};
 
 pub const CARD: &str = "card.toml";
@@ -60,7 +61,7 @@ impl Default for Card {
             name: String::new(),
             architecture: ARCHITECTURE.to_owned(),
             channels: vec![8, 16, 32, 64, 128],
-            standardisation: super::prepare::STANDARDISATION.to_owned(),
+            standardisation: Standardisation::default().name().to_owned(),
             classes: ["background", "peak", "artifact"]
                 .map(str::to_owned)
                 .to_vec(),
@@ -114,7 +115,7 @@ impl Card {
         if card.architecture != ARCHITECTURE {
             return unknown("architecture", &card.architecture);
         }
-        if card.standardisation != super::prepare::STANDARDISATION {
+        if Standardisation::named(&card.standardisation).is_none() {
             return unknown("standardisation", &card.standardisation);
         }
         if card.architecture().is_err() {

@@ -17,6 +17,7 @@ pub mod norm;
 pub mod ops;
 pub mod predict;
 pub mod prepare;
+pub mod standardise;
 pub mod train;
 
 use std::collections::HashMap;

@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 use rayon::prelude::*;
 
-use super::prepare::prepare;
+use super::standardise::Standardisation;
 use super::{Error, Net, forward, head};
 use crate::domain::frame::{Frame, bad};
 use crate::domain::grid::{Grid, PixelRect};
@@ -60,7 +60,8 @@ impl Net {
         frames: &[&Frame],
         threshold: Option<f32>,
     ) -> candle_core::Result<Vec<Prediction>> {
-        let inputs: Vec<Grid<f32>> = frames.par_iter().map(|frame| prepare(frame)).collect();
+        let way = Standardisation::named(&self.card.standardisation).unwrap_or_default();
+        let inputs: Vec<Grid<f32>> = frames.par_iter().map(|frame| way.apply(frame)).collect();
         let mut out: Vec<Prediction> = frames
             .iter()
             .map(|frame| {
@@ -245,7 +246,7 @@ mod tests {
         // Long enough for two tiles: the middle must show no seam against one pass.
         let long = frame(3000, 24, 3);
         let tiled = net.predict(&[&long], None).unwrap().remove(0);
-        let input = prepare(&long);
+        let input = Standardisation::Local.apply(&long);
         let logits = net.logits(&[input], long.pixels.rect(), 4).unwrap();
         let side = (logits.dim(2).unwrap(), logits.dim(3).unwrap());
         let values = logits.flatten_all().unwrap().to_vec1::<f32>().unwrap();

@@ -45,10 +45,16 @@ impl Trainer {
         }
     }
 
-    /// Ends a running training; the net so far is dropped, its parent untouched.
+    /// Asks a running training to end: it writes the best net so far. Asked again it ends at once, without one.
     pub fn stop(&self) {
         if let Some(child) = lock(&self.child).as_mut() {
-            let _ = child.kill();
+            let id = i32::try_from(child.id()).ok();
+            let asked = id
+                .and_then(rustix::process::Pid::from_raw)
+                .map(|id| rustix::process::kill_process(id, rustix::process::Signal::TERM));
+            if !matches!(asked, Some(Ok(()))) {
+                let _ = child.kill();
+            }
         }
     }
 }

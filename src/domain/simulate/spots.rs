@@ -37,7 +37,7 @@ pub struct Spot {
 pub struct Stamp {
     pub rect: PixelRect,
     pub photons: Vec<f32>,
-    /// Continuous slab position of the spot's centre.
+    /// Continuous slab position of the centre of mass of all its light, also of what misses the tile.
     pub center: [f64; 2],
 }
 
@@ -88,7 +88,7 @@ pub fn stamp(tiles: &[Tile], spot: &Spot, blur: f32) -> Option<Stamp> {
     );
     let side = (2.0 * reach).ceil() as usize + 1;
     let mut values = vec![0.0_f32; side * side];
-    let mut sum = 0.0;
+    let (mut sum, mut moments) = (0.0, [0.0_f64; 2]);
     let step = 1.0 / samples as f32;
     for (index, value) in values.iter_mut().enumerate() {
         let dx = (x0 + (index % side) as f64 - x) as f32;
@@ -101,6 +101,8 @@ pub fn stamp(tiles: &[Tile], spot: &Spot, blur: f32) -> Option<Stamp> {
             *value += shape(spot.profile, a, b);
         }
         sum += *value;
+        moments[0] += f64::from(*value * (dx + 0.5));
+        moments[1] += f64::from(*value * (dy + 0.5));
     }
     if sum <= 0.0 {
         return None;
@@ -130,7 +132,10 @@ pub fn stamp(tiles: &[Tile], spot: &Spot, blur: f32) -> Option<Stamp> {
     Some(Stamp {
         rect,
         photons,
-        center: [x, y],
+        center: [
+            x + moments[0] / f64::from(sum),
+            y + moments[1] / f64::from(sum),
+        ],
     })
 }
 

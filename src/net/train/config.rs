@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::net::augment::Strength;
 use crate::net::head::CLASSES;
+use crate::net::standardise::Standardisation;
 use crate::net::{Architecture, DeviceChoice, loss};
 
 /// How the learning rate goes after the warm-up.
@@ -36,6 +37,8 @@ impl Schedule {
 pub struct TrainConfig {
     /// `None`: the parent's, or without a parent the paper's.
     pub architecture: Option<Architecture>,
+    /// `None`: the parent's, or without a parent the default.
+    pub standardisation: Option<Standardisation>,
     pub seed: u64,
     /// Edge of a patch, pixels; a multiple of the net's step.
     pub patch: usize,
@@ -69,6 +72,7 @@ impl Default for TrainConfig {
     fn default() -> Self {
         Self {
             architecture: None,
+            standardisation: None,
             seed: 0,
             patch: 256,
             batch: 4,

@@ -17,7 +17,7 @@ use crate::domain::labels::Sheet;
 use crate::net::augment::{Patch, augment};
 use crate::net::head::CLASSES;
 use crate::net::loss::NO_TARGET;
-use crate::net::prepare::prepare;
+use crate::net::standardise::Standardisation;
 
 /// Batches of a group: patches of a few frames are mixed among them.
 const GROUP: usize = 4;
@@ -94,7 +94,8 @@ fn group(sample: &Sampler, config: &TrainConfig, number: u64) -> Group {
     // Large frames give several patches: at least two frames are mixed before patches are drawn.
     while pool.len() < GROUP * config.batch {
         let labelled = sample(rng.random())?;
-        cut(&labelled, config.patch, &mut pool, &mut rng);
+        let way = config.standardisation.unwrap_or_default();
+        cut(&labelled, config.patch, way, &mut pool, &mut rng);
     }
     pool.shuffle(&mut rng);
     let patches = pool.chunks_exact(config.batch.max(1)).take(GROUP);
@@ -115,8 +116,14 @@ fn group(sample: &Sampler, config: &TrainConfig, number: u64) -> Group {
 }
 
 /// Cuts patches out of a prepared frame: one, or more from a large one, most of them where labels are.
-fn cut(labelled: &Labelled, side: usize, pool: &mut Vec<Patch>, rng: &mut Pcg64Mcg) {
-    let input = prepare(&labelled.frame);
+fn cut(
+    labelled: &Labelled,
+    side: usize,
+    way: Standardisation,
+    pool: &mut Vec<Patch>,
+    rng: &mut Pcg64Mcg,
+) {
+    let input = way.apply(&labelled.frame);
     let (width, height) = (input.width(), input.height());
     let count = (width * height / (side * side * 4)).clamp(1, 6);
     for _ in 0..count {

@@ -9,7 +9,7 @@ use super::{Labelled, Validation};
 use crate::net::graph::{Graph, Parameters};
 use crate::net::head::CLASSES;
 use crate::net::loss::{NO_TARGET, focal};
-use crate::net::prepare::prepare;
+use crate::net::standardise::Standardisation;
 use crate::net::{Architecture, forward};
 
 /// A prepared validation frame, padded to a multiple of the net's step.
@@ -21,8 +21,8 @@ pub struct Judged {
 }
 
 impl Judged {
-    pub fn new(labelled: &Labelled, step: usize) -> Self {
-        let prepared = prepare(&labelled.frame);
+    pub fn new(labelled: &Labelled, step: usize, way: Standardisation) -> Self {
+        let prepared = way.apply(&labelled.frame);
         let (width, height) = (
             prepared.width().next_multiple_of(step),
             prepared.height().next_multiple_of(step),

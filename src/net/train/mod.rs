@@ -24,6 +24,7 @@ use self::schedule::{Plateau, learning_rate};
 use super::card::{Card, SetNote, today};
 use super::graph::{Graph, Parameters};
 use super::loss::focal;
+use super::standardise::Standardisation;
 use super::{Architecture, Error, declare, forward, open_device, save, start_from, tensors_of};
 use crate::domain::frame::Frame;
 use crate::domain::labels::Sheet;
@@ -98,6 +99,14 @@ pub fn train(
     let parent_card = course.parent.map(Card::load).transpose()?;
     let parents = parent_card.as_ref().and_then(|c| c.architecture().ok());
     let net = config.architecture.clone().or(parents).unwrap_or_default();
+    let of_parent = parent_card
+        .as_ref()
+        .and_then(|card| Standardisation::named(&card.standardisation));
+    let way = config.standardisation.or(of_parent).unwrap_or_default();
+    let config = &TrainConfig {
+        standardisation: Some(way),
+        ..config.clone()
+    };
     let step = net.step();
     if !config.patch.is_multiple_of(step) || config.patch < 2 * step {
         return Err(Error::new(
@@ -148,7 +157,7 @@ pub fn train(
     let validation: Vec<Judged> = data
         .validation
         .iter()
-        .map(|labelled| Judged::new(labelled, step))
+        .map(|labelled| Judged::new(labelled, step, way))
         .collect();
     let feed = Feed::start(data.sample, config, run.progress.steps);
     let feed = feed.map_err(|why| unreadable(&why, out))?;
@@ -232,13 +241,19 @@ impl Run<'_> {
         if self.device.is_cpu() { "CPU" } else { "CUDA" }
     }
 
+    fn way(&self) -> Standardisation {
+        self.config.standardisation.unwrap_or_default()
+    }
+
     /// What must be the same for a stopped training to go on: everything but its length and its threads.
     fn identity(&self) -> String {
         let mut recipe = self.config.recipe(self.device_name());
         recipe.remove("minutes");
         let mut text = format!(
-            "seed = {}\narchitecture = {:?}\n",
-            self.config.seed, self.net
+            "seed = {}\narchitecture = {:?}\nstandardisation = {}\n",
+            self.config.seed,
+            self.net,
+            self.way().name()
         );
         for set in self.sets {
             text.push_str(&format!("set = {}\n", set.digest));
@@ -269,6 +284,7 @@ impl Run<'_> {
             ]
             .into(),
             sets: self.sets.to_vec(),
+            standardisation: self.way().name().to_owned(),
             ..Card::of(self.net)
         }
     }
