@@ -14,6 +14,7 @@ pub mod demo;
 mod export;
 mod import;
 mod info;
+mod judge;
 mod mask;
 mod nets;
 mod output;

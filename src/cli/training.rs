@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use serde_json::{Value, json};
 
+use super::judge::Judge;
 use super::output::{progress, rounded, speak};
-use super::score::Judge;
 use super::{Failure, simulate};
 use crate::domain::simulate::{Detector, Recipe, simulate as make};
 use crate::io::set::{Set, Split, open_set};
@@ -289,7 +289,7 @@ impl HeldOut {
             card.scores.insert(name.to_owned(), rounded(value, 4));
         }
         card.store(net)?;
-        Ok(json!({ "frames": judge.frames, "scores": scores }))
+        Ok(json!({ "frames": judge.frames(), "scores": scores }))
     }
 }
 

@@ -1,6 +1,7 @@
 //! What diffraction frames and labels are; knows no toolkit, no file and no thread.
 
 pub mod assembly;
+pub mod breakdown;
 pub mod brush;
 pub mod calibrant;
 pub mod components;
@@ -13,6 +14,7 @@ pub mod grow;
 pub mod labels;
 pub mod labels_rule;
 pub mod listed;
+pub mod near_truth;
 pub mod peaks;
 pub mod radial;
 pub mod rings;

@@ -101,6 +101,36 @@ impl Stream {
     }
 }
 
+/// What a stream says of each row of a run whose files it does not name: by the rows of its events where they are all
+/// different, else by the order of its chunks.
+///
+/// Errors: not readable; rows that the run does not have, or another number of chunks.
+pub fn listed_by_row(path: &Path, rows: usize) -> Result<Vec<Option<Listed>>, Error> {
+    let stream = Stream::open(path)?;
+    let mut chunk_of = vec![None; rows];
+    let mut is_one_run = true;
+    for (index, chunk) in stream.chunks.iter().enumerate() {
+        match chunk_of.get_mut(chunk.row) {
+            Some(place @ None) => *place = Some(index),
+            _ => is_one_run = false,
+        }
+    }
+    if !is_one_run {
+        if stream.chunks.len() != rows {
+            return Err(Error::new(
+                format!(
+                    "the stream tells of {} frames and names none of the {rows} of the peak list; give lists of the same run",
+                    stream.chunks.len()
+                ),
+                path,
+            ));
+        }
+        chunk_of = (0..rows).map(Some).collect();
+    }
+    let read = |index: Option<usize>| index.map(|index| stream.read(index)).transpose();
+    chunk_of.into_iter().map(read).collect()
+}
+
 /// Where the chunks of a stream lie, in the order of the file.
 pub fn chunks(mut reader: impl BufRead) -> std::io::Result<Vec<Chunk>> {
     let mut chunks: Vec<Chunk> = Vec::new();
