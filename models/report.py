@@ -34,11 +34,15 @@ RINGS = [
     ("rings/CeO2_Pilatus1M.tif", (489.5, 529.3), [159, 185, 262, 310, 324, 378, 414, 426, 471, 503]),
     ("rings/ceria_ff1.h5", (49.2, 1975.4), [1163, 1343, 1906, 2237, 2341, 2707, 2957, 3335]),
     ("rings/dcs_fast_powder_refine_detector.h5", (996.0, 1115.9), [209, 244, 349, 414, 508, 560, 576, 642]),
-    ("rings/somedata_0001.mccd.bz2", (511.2, 511.2), [142, 154, 165, 185]),
     ("rings/test_edf.edf", (250.2, 308.1), [62, 96, 145, 249]),
 ]
 SAXSLAB = "silver_behenate/saxslab_image.tiff"
-NO_RING = ["rings/Cr8F8140k103.0026.bz2", "rings/corkcont2_H_0089.mccd.bz2"]
+# No ring that a circle follows: halo, streaks, and rings of grains on a tilted detector.
+NO_RING = [
+    "rings/somedata_0001.mccd.bz2",
+    "rings/Cr8F8140k103.0026.bz2",
+    "rings/corkcont2_H_0089.mccd.bz2",
+]
 NEGATIVES = [
     "negatives/GACdc100_0_003.img",
     "negatives/00567_A1_Water_at_WAXS.tiff",
