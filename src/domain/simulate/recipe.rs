@@ -173,11 +173,11 @@ fn random_detector(rng: &mut Pcg64Mcg) -> (Detector, [f64; 2]) {
     detector.tile_offset *= near(rng, 0.3, 4.0);
     detector.pixel_gain *= near(rng, 0.3, 1.5);
     detector.known_bad = [1.0, 0.9, 0.5, 0.0][rng.random_range(0..4_u32) as usize];
-    if chance(rng, 0.12) {
+    if chance(rng, 0.15) {
         // Some detectors are full of zingers.
         detector.zingers_per_megapixel = Spread::new(50.0, 1500.0);
     }
-    if chance(rng, 0.5) {
+    if chance(rng, 0.6) {
         // Resampled frames and thick sensors spread them, but never as far as light spreads.
         let most = (0.75 * detector.spread_px).max(0.3);
         detector.zinger_spread_px = most * near(rng, 0.3, 1.0);
@@ -351,7 +351,8 @@ fn random_artifacts(rng: &mut Pcg64Mcg) -> Artifacts {
     let share = if busy > 0.9 { 0.5 } else { 0.22 };
     Artifacts {
         rings: share * 1.6,
-        powder: share,
+        // Coarse powders are the hardest to tell from crystals, so they come more often than in nature.
+        powder: share * 1.6,
         ice: share * 0.4,
         lipid: share * 0.4,
         jet: share * 0.5,

@@ -272,17 +272,17 @@ pub fn powder(out: &mut Grid<f32>, scene: &Scene<'_>, amplitude: f32, rng: &mut 
     let sigma = Spread::new(0.4, 7.0).draw_log(rng) as f32;
     let look = rng.random_range(0..10_u32);
     let texture = match look {
-        0..=2 => Texture::Speckle {
+        0..=1 => Texture::Speckle {
             rough: rng.random_range(0.0..0.2),
             grain_px: 40.0,
         },
-        3..=5 => Texture::Speckle {
+        2..=3 => Texture::Speckle {
             rough: rng.random_range(0.5..2.6),
             grain_px: rng.random_range(1.0..5.0),
         },
         _ => crystallites(rng),
     };
-    let grains = (3..=5).contains(&look) && chance(rng, 0.6);
+    let grains = (2..=3).contains(&look) && chance(rng, 0.6);
     let kind = rng.random_range(0..3_u32);
     let start = rng.random_range(0..3_u32);
     let radii: Vec<f64> = match kind {
