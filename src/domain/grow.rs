@@ -7,7 +7,7 @@ use super::frame::Frame;
 use super::grid::{Grid, Pixel, PixelRect};
 use super::labels::{Class, Sheet};
 use super::labels_rule::{self, Ruling};
-use super::peaks::local_background;
+use super::peaks::background::local_background;
 
 /// The click may miss the maximum by so many pixels.
 const REACH: usize = 2;

@@ -1,8 +1,13 @@
-//! Peaks: the connected components of class peak, measured above their local background.
+//! Peaks: the connected components of class peak, parted at their saddles and measured above their local background.
 
+pub mod background;
+pub mod recheck;
+pub mod split;
+
+use self::background::{Annulus, LocalBackground, surroundings};
+use self::split::Splitter;
 use super::components::{Component, components};
 use super::frame::{Frame, bad};
-use super::grid::PixelRect;
 use super::labels::{Class, Sheet};
 
 /// One found peak. Positions are continuous pixels of the slab (centre of the first cell = 0.5).
@@ -20,6 +25,10 @@ pub struct Peak {
     pub pixels: u32,
     /// Distance of the farthest pixel from the centroid, plus half a pixel.
     pub radius: f32,
+    /// Whether the detector says of one of its pixels, or of one that touches it, that it was saturated: its total is too low.
+    pub saturated: bool,
+    /// Whether CrystFEL's re-check of peak lists drops it; see [`recheck`].
+    pub near_bad: bool,
 }
 
 /// What is asked of a component before it counts as a peak, and how its noise is understood.
@@ -27,30 +36,24 @@ pub struct Peak {
 pub struct PeakOptions {
     /// Components with fewer valid pixels are left out.
     pub min_pixels: usize,
-    /// The frame's units per photon; 1 where it is not known.
-    pub units_per_photon: f32,
+    /// Least SNR of a predicted peak.
+    pub min_snr: f32,
+    /// The frame's units per photon; `None` where it is not known.
+    pub units_per_photon: Option<f32>,
 }
 
 impl Default for PeakOptions {
     fn default() -> Self {
         Self {
             min_pixels: 1,
-            units_per_photon: 1.0,
+            min_snr: LEAST_SNR,
+            units_per_photon: None,
         }
     }
 }
 
 /// A predicted component weaker than this against its background is no peak: the labelling rule's lower bound of doubt.
 pub const LEAST_SNR: f32 = super::labels_rule::DOUBT_SNR;
-
-/// Level and noise of the pixels around a component, in the frame's units.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct LocalBackground {
-    pub level: f32,
-    pub variance: f32,
-    /// How many pixels were looked at; 0: nothing is known, level and variance are 0.
-    pub pixels: usize,
-}
 
 /// Measures every component of class peak with default options; see [`measure_peaks_with`].
 pub fn measure_peaks(frame: &Frame, classes: &Sheet) -> Vec<Peak> {
@@ -59,57 +62,61 @@ pub fn measure_peaks(frame: &Frame, classes: &Sheet) -> Vec<Peak> {
 
 /// Measures every component of class peak, in raster order of their first pixel.
 ///
-/// The background is that of [`local_background`]. Centroid weights are the background-subtracted values, never
-/// negative; where none is positive the centroid is that of the component's shape. Only valid pixels count; a
-/// component without any is left out. Returns nothing when frame and sheet differ in shape.
+/// A component with several summits becomes several peaks: [`split`]. The background is that of
+/// [`background::local_background`]. Centroid weights are the background-subtracted values, never negative; where none is
+/// positive the centroid is that of the component's shape. Only valid pixels count; a component without any, or with
+/// fewer than asked for, is left out; its SNR is not asked. Returns nothing when frame and sheet differ in shape.
 pub fn measure_peaks_with(frame: &Frame, classes: &Sheet, options: &PeakOptions) -> Vec<Peak> {
     if (frame.width(), frame.height()) != (classes.width(), classes.height()) {
         return Vec::new();
     }
-    components(classes, Class::Peak.code())
-        .iter()
-        .filter_map(|component| measure(frame, classes, component, options))
-        .collect()
+    let found = with_backgrounds(frame, classes);
+    let mut measure = Measure::of(frame, options, &found);
+    let mut peaks = Vec::with_capacity(found.len());
+    for (component, background) in &found {
+        measure.each(component, *background, |part, peak| {
+            peaks.extend(peak.filter(|_| part.count > 0))
+        });
+    }
+    peaks
+}
+
+/// The peaks of a predicted class map, after the labelling rule has had its word; see [`settle_peaks_with`].
+pub fn settle_peaks(frame: &Frame, classes: &mut Sheet) -> Vec<Peak> {
+    settle_peaks_with(frame, classes, &PeakOptions::default())
 }
 
 /// The peaks of a predicted class map, after the labelling rule has had its word.
 ///
-/// A component whose total is less than [`LEAST_SNR`] sigmas of its own local background (the ring, for a fragment on a ring)
-/// is no peak by the rule: it takes the class that surrounds it, in the map too. The sigma has the spot's own photon
-/// noise where the pixels are whole counts (one photon on a dark pixel is no peak); elsewhere the unit is not known
-/// and the background's noise alone is taken.
-pub fn settle_peaks(frame: &Frame, classes: &mut Sheet) -> Vec<Peak> {
-    let options = PeakOptions::default();
-    let photon = if is_counting(frame) { 1.0 } else { 0.0 };
-    let mut kept = Vec::new();
-    let mut doubtful = Vec::new();
-    for component in components(classes, Class::Peak.code()) {
-        let background = local_background(frame, classes, component.rect);
-        let peak = measure_over(frame, &component, background, &options);
-        let noise = component.count as f32 * background.variance.max(0.0);
-        let sigma = |peak: &Peak| (noise + photon * peak.total.max(0.0)).sqrt();
-        match peak {
-            Some(peak) if background.pixels == 0 || peak.total > LEAST_SNR * sigma(&peak) => {
-                kept.push(peak);
+/// A component whose total is less than `min_snr` sigmas of its own local background (the ring, for a fragment on a ring)
+/// is no peak by the rule: it takes the class that surrounds it, in the map too. So does one with too few pixels. The sigma has the spot's own photon
+/// noise where the unit is known or the pixels are whole counts (one photon on a dark pixel is no peak); elsewhere the
+/// background's noise alone is taken.
+pub fn settle_peaks_with(frame: &Frame, classes: &mut Sheet, options: &PeakOptions) -> Vec<Peak> {
+    if (frame.width(), frame.height()) != (classes.width(), classes.height()) {
+        return Vec::new();
+    }
+    let unsure = if is_counting(frame) { 1.0 } else { 0.0 };
+    let photon = options.units_per_photon.unwrap_or(unsure);
+    let found = with_backgrounds(frame, classes);
+    let mut measure = Measure::of(frame, options, &found);
+    let mut kept = Vec::with_capacity(found.len());
+    let mut doubtful: Vec<Component> = Vec::new();
+    for (component, background) in &found {
+        measure.each(component, *background, |part, peak| {
+            let stands_out = |peak: &Peak| {
+                let noise = peak.pixels as f32 * background.variance;
+                let sigma = (noise + photon * peak.total.max(0.0)).sqrt();
+                background.pixels == 0 || peak.total > options.min_snr * sigma
+            };
+            match peak.filter(stands_out) {
+                Some(peak) => kept.push(peak),
+                None => doubtful.push(part.clone()),
             }
-            _ => doubtful.push(component),
-        }
+        });
     }
     for component in doubtful {
-        let around = grown(component.rect, 2, &classes.rect());
-        let of = |class: Class| {
-            let rows = around.y0..around.y1;
-            rows.map(|y| {
-                let row = classes.row(y).get(around.x0..around.x1).unwrap_or_default();
-                row.iter().filter(|c| **c == class.code()).count()
-            })
-            .sum::<usize>()
-        };
-        let class = if of(Class::Artifact) > of(Class::Background) {
-            Class::Artifact
-        } else {
-            Class::Background
-        };
+        let class = surroundings(classes, component.rect);
         for pixel in component.pixels() {
             if let Some(cell) = classes.get_mut(pixel.x, pixel.y) {
                 *cell = class.code();
@@ -129,160 +136,132 @@ pub(super) fn is_counting(frame: &Frame) -> bool {
         .all(|(value, _)| value.fract() == 0.0)
 }
 
-fn measure(
-    frame: &Frame,
-    classes: &Sheet,
-    component: &Component,
-    options: &PeakOptions,
-) -> Option<Peak> {
-    let background = local_background(frame, classes, component.rect);
-    measure_over(frame, component, background, options)
-}
-
-fn measure_over(
-    frame: &Frame,
-    component: &Component,
-    background: LocalBackground,
-    options: &PeakOptions,
-) -> Option<Peak> {
-    let values: Vec<(f64, f64, f64)> = component
-        .pixels()
-        .filter(|p| frame.is_valid(p.x, p.y))
-        .filter_map(|p| {
-            let value = f64::from(*frame.pixels.get(p.x, p.y)?) - f64::from(background.level);
-            Some((p.x as f64 + 0.5, p.y as f64 + 0.5, value))
+fn with_backgrounds(frame: &Frame, classes: &Sheet) -> Vec<(Component, LocalBackground)> {
+    let mut annulus = Annulus::default();
+    components(classes, Class::Peak.code())
+        .into_iter()
+        .map(|component| {
+            let background = annulus.measure(frame, classes, component.rect);
+            (component, background)
         })
-        .collect();
-    if values.is_empty() || values.len() < options.min_pixels {
-        return None;
-    }
-    let count = values.len() as f64;
-    let shape_only = !values.iter().any(|v| v.2 > 0.0);
-    let weight = |value: f64| if shape_only { 1.0 } else { value.max(0.0) };
-    let sum: f64 = values.iter().map(|v| weight(v.2)).sum();
-    let x = values.iter().map(|v| weight(v.2) * v.0).sum::<f64>() / sum;
-    let y = values.iter().map(|v| weight(v.2) * v.1).sum::<f64>() / sum;
-    let total: f64 = values.iter().map(|v| v.2).sum();
-    let maximum = values.iter().map(|v| v.2).fold(f64::NEG_INFINITY, f64::max);
-    let radius = values
-        .iter()
-        .map(|v| (v.0 - x).hypot(v.1 - y))
-        .fold(0.0, f64::max)
-        + 0.5;
-    let unit = f64::from(options.units_per_photon.max(f32::MIN_POSITIVE));
-    let variance = total.max(0.0) * unit + count * f64::from(background.variance);
-    let snr = if variance > 0.0 {
-        total / variance.sqrt()
-    } else {
-        0.0
-    };
-    Some(Peak {
-        x: x as f32,
-        y: y as f32,
-        total: total as f32,
-        maximum: maximum as f32,
-        snr: snr as f32,
-        pixels: values.len() as u32,
-        radius: radius as f32,
-    })
+        .collect()
 }
 
-/// Level and variance of the valid background pixels in a frame around `rect`.
-///
-/// The frame begins 3 cells outside the rectangle (the ignore rim and the spot's tail stay out) and is 4 cells wide, wider
-/// where fewer than 24 background pixels lie in it. Where most of what surrounds the rectangle is artifact (a
-/// peak on a ring) the artifact pixels are its background. Starts at median and median deviation, then clips at
-/// 4 sigma to the mean, because the median of sparse photon counts is 0 whatever their mean.
-pub fn local_background(frame: &Frame, classes: &Sheet, rect: PixelRect) -> LocalBackground {
-    const GAP: usize = 3;
-    const ENOUGH: usize = 24;
-    let inner = grown(rect, GAP, &frame.pixels.rect());
-    let mut sample = Vec::new();
-    for width in [4, 8, 16, 32] {
-        let outer = grown(rect, GAP + width, &frame.pixels.rect());
-        sample.clear();
-        let mut artifact = Vec::new();
-        for y in outer.y0..outer.y1 {
-            let inside = y >= inner.y0 && y < inner.y1;
-            let (left, right) = if inside {
-                (outer.x0..inner.x0, inner.x1..outer.x1)
-            } else {
-                (outer.x0..outer.x1, 0..0)
-            };
-            for x in left.chain(right) {
-                if !frame.is_valid(x, y) {
-                    continue;
-                }
-                let (Some(value), Some(class)) = (frame.pixels.get(x, y), classes.get(x, y)) else {
-                    continue;
-                };
-                if *class == Class::Background.code() {
-                    sample.push(*value);
-                } else if *class == Class::Artifact.code() {
-                    artifact.push(*value);
+/// Measures the components of one frame.
+struct Measure<'a> {
+    frame: &'a Frame,
+    options: PeakOptions,
+    splitter: Splitter,
+    /// Units per photon as the noise of single pixels shows them.
+    pixel_units: f32,
+}
+
+impl<'a> Measure<'a> {
+    fn of(frame: &'a Frame, options: &PeakOptions, found: &[(Component, LocalBackground)]) -> Self {
+        Self {
+            frame,
+            options: *options,
+            splitter: Splitter::default(),
+            pixel_units: (options.units_per_photon)
+                .unwrap_or_else(|| split::pixel_units(found.iter().map(|(_, level)| *level))),
+        }
+    }
+
+    /// Hands on every part of a component with its peak, `None` where it has too few valid pixels.
+    fn each(
+        &mut self,
+        component: &Component,
+        background: LocalBackground,
+        mut take: impl FnMut(&Component, Option<Peak>),
+    ) {
+        let parts = self
+            .splitter
+            .split(self.frame, component, background, self.pixel_units);
+        match parts {
+            Some(parts) => {
+                for part in &parts {
+                    take(part, self.peak(part, background));
                 }
             }
-        }
-        if artifact.len() > sample.len() {
-            sample = artifact;
-        }
-        if sample.len() >= ENOUGH {
-            break;
+            None => take(component, self.peak(component, background)),
         }
     }
-    clipped(&mut sample)
-}
 
-fn grown(rect: PixelRect, by: usize, limits: &PixelRect) -> PixelRect {
-    PixelRect::new(
-        rect.x0.saturating_sub(by),
-        rect.y0.saturating_sub(by),
-        rect.x1.saturating_add(by),
-        rect.y1.saturating_add(by),
-    )
-    .intersect(limits)
-}
-
-fn clipped(sample: &mut [f32]) -> LocalBackground {
-    const SIGMAS: f64 = 4.0;
-    if sample.is_empty() {
-        return LocalBackground::default();
-    }
-    let middle = sample.len() / 2;
-    let median = f64::from(*sample.select_nth_unstable_by(middle, f32::total_cmp).1);
-    let mut deviation: Vec<f32> = sample.iter().map(|v| (v - median as f32).abs()).collect();
-    let mad = f64::from(*deviation.select_nth_unstable_by(middle, f32::total_cmp).1);
-    let (mut level, mut sigma) = (median, 1.4826 * mad);
-    if sigma == 0.0 {
-        // More than half of the values are equal: take the scale from the lower nine tenths of the deviations.
-        let ninth = sample.len() * 9 / 10;
-        let (low, _, _) = deviation.select_nth_unstable_by(ninth, f32::total_cmp);
-        let squares: f64 = low.iter().map(|d| f64::from(*d).powi(2)).sum();
-        sigma = (squares / low.len().max(1) as f64).sqrt().max(0.25);
-    }
-    for _ in 0..3 {
-        let reach = SIGMAS * sigma;
-        let kept = || {
-            sample
-                .iter()
-                .map(|v| f64::from(*v))
-                .filter(|v| (v - level).abs() <= reach)
+    fn peak(&self, component: &Component, background: LocalBackground) -> Option<Peak> {
+        let level = f64::from(background.level);
+        let values = || {
+            component.pixels().filter_map(|p| {
+                let (value, bits) = (
+                    self.frame.pixels.get(p.x, p.y)?,
+                    self.frame.bad.get(p.x, p.y)?,
+                );
+                let valid = bits & bad::NOT_VALID == 0;
+                valid.then(|| {
+                    (
+                        p.x as f64 + 0.5,
+                        p.y as f64 + 0.5,
+                        f64::from(*value) - level,
+                    )
+                })
+            })
         };
-        let count = kept().count() as f64;
-        if count == 0.0 {
-            break;
+        let (mut pixels, mut total, mut maximum) = (0_u32, 0.0, f64::NEG_INFINITY);
+        for (_, _, value) in values() {
+            pixels += 1;
+            total += value;
+            maximum = maximum.max(value);
         }
-        let mean = kept().sum::<f64>() / count;
-        let variance = kept().map(|v| (v - mean).powi(2)).sum::<f64>() / count;
-        (level, sigma) = (mean, variance.sqrt());
-        if sigma == 0.0 {
-            break;
+        if pixels == 0 || (pixels as usize) < self.options.min_pixels {
+            return None;
         }
+        let weight = |value: f64| if maximum > 0.0 { value.max(0.0) } else { 1.0 };
+        let (mut sum, mut x, mut y) = (0.0, 0.0, 0.0);
+        for (px, py, value) in values() {
+            let weight = weight(value);
+            sum += weight;
+            x += weight * px;
+            y += weight * py;
+        }
+        let (x, y) = (x / sum, y / sum);
+        let radius = values()
+            .map(|(px, py, _)| (px - x).hypot(py - y))
+            .fold(0.0, f64::max)
+            + 0.5;
+        let unit = f64::from(
+            self.options
+                .units_per_photon
+                .unwrap_or(1.0)
+                .max(f32::MIN_POSITIVE),
+        );
+        let variance = total.max(0.0) * unit + f64::from(pixels) * f64::from(background.variance);
+        let snr = if variance > 0.0 {
+            total / variance.sqrt()
+        } else {
+            0.0
+        };
+        Some(Peak {
+            x: x as f32,
+            y: y as f32,
+            total: total as f32,
+            maximum: maximum as f32,
+            snr: snr as f32,
+            pixels,
+            radius: radius as f32,
+            saturated: self.is_saturated(component),
+            near_bad: false,
+        })
     }
-    LocalBackground {
-        level: level as f32,
-        variance: (sigma * sigma) as f32,
-        pixels: sample.len(),
+
+    /// Whether a pixel of the component, or one that touches it, is saturated: an overflowing pixel may be invalid, and then no part of it.
+    fn is_saturated(&self, component: &Component) -> bool {
+        component.spans.iter().any(|span| {
+            let columns = span.x0.saturating_sub(1)..(span.x1 + 1).min(self.frame.width());
+            (span.y.saturating_sub(1)..=span.y + 1).any(|y| {
+                let bits = self.frame.bad.row(y).get(columns.clone());
+                let mut bits = bits.unwrap_or_default().iter();
+                bits.any(|bits| bits & bad::SATURATED != 0)
+            })
+        })
     }
 }
 
@@ -340,14 +319,6 @@ mod tests {
         assert_eq!((flat.x, flat.y, flat.snr), (11.0, 21.0, 0.0));
         let none = measured(|frame, _| frame.bad.cells_mut().fill(1));
         assert!(none.is_empty());
-    }
-
-    #[test]
-    fn sparse_photons_have_a_mean_not_a_median() {
-        let mut sample: Vec<f32> = (0..100).map(|i| f32::from(u8::from(i % 5 == 0))).collect();
-        let background = clipped(&mut sample);
-        assert!((background.level - 0.2).abs() < 1e-6, "{background:?}");
-        assert!((background.variance - 0.16).abs() < 1e-3, "{background:?}");
     }
 
     /// One photon in the dark and a bright stretch of a ring are no peaks, a spot is; the map is told.

@@ -26,10 +26,18 @@ const COLUMNS: [Column; 8] = [
     ("peakRadius", |peak| peak.radius),
 ];
 
+type Flag = (&'static str, fn(&Peak) -> bool);
+
+const FLAGS: [Flag; 2] = [
+    ("peakSaturated", |peak| peak.saturated),
+    ("peakNearBad", |peak| peak.near_bad),
+];
+
 /// Writes padded lists frame by frame; memory does not grow with the number of frames but for one count.
 #[derive(Debug)]
 pub struct PeakWriter {
     columns: Vec<Chunks>,
+    flags: Vec<Chunks>,
     counts: Vec<i32>,
     longest: usize,
 }
@@ -47,8 +55,13 @@ impl PeakWriter {
             .iter()
             .map(|(name, _)| writer.chunks::<f32>(&format!("{GROUP}/{name}"), &creation))
             .collect::<Result<_, _>>()?;
+        let flags = FLAGS
+            .iter()
+            .map(|(name, _)| writer.chunks::<u8>(&format!("{GROUP}/{name}"), &creation))
+            .collect::<Result<_, _>>()?;
         Ok(Self {
             columns,
+            flags,
             counts: vec![0; frames],
             longest: 1,
         })
@@ -74,13 +87,23 @@ impl PeakWriter {
                 column.write(&[row, block * BLOCK], &cells)?;
             }
         }
+        for ((_, flag), column) in FLAGS.iter().zip(&mut self.flags) {
+            column.grow(&shape)?;
+            for (block, peaks) in peaks.chunks(BLOCK).enumerate() {
+                let mut cells = [0_u8; BLOCK];
+                for (cell, peak) in cells.iter_mut().zip(peaks) {
+                    *cell = u8::from(flag(peak));
+                }
+                column.write(&[row, block * BLOCK], &cells)?;
+            }
+        }
         Ok(())
     }
 
     /// Writes the counts; the lists are complete then.
     pub fn finish(mut self, writer: &Writer) -> Result<(), Error> {
         let shape = [self.counts.len(), self.longest];
-        for column in &mut self.columns {
+        for column in self.columns.iter_mut().chain(&mut self.flags) {
             column.grow(&shape)?;
         }
         writer.array(
@@ -146,6 +169,8 @@ pub fn read_peaks(path: &Path) -> Result<Vec<Vec<Peak>>, Error> {
     let snr = optional(&["peakSNR"]);
     let pixels = optional(&["peakNPixels"]);
     let radius = optional(&["peakRadius"]);
+    let saturated = optional(&["peakSaturated"]);
+    let near_bad = optional(&["peakNearBad"]);
     let width = shape.get(1).copied().unwrap_or(0);
     if shape.first() != Some(&counts.len()) || x.len() != y.len() {
         return Err(Error::new(
@@ -170,6 +195,8 @@ pub fn read_peaks(path: &Path) -> Result<Vec<Vec<Peak>>, Error> {
                         snr: value(&snr),
                         pixels: value(&pixels) as u32,
                         radius: value(&radius),
+                        saturated: value(&saturated) != 0.0,
+                        near_bad: value(&near_bad) != 0.0,
                     }
                 })
                 .collect()
