@@ -16,7 +16,7 @@ use peaknet_studio::domain::frame::{Frame, RunInfo};
 use peaknet_studio::domain::geometry::Geometry;
 use peaknet_studio::domain::grid::Grid;
 use peaknet_studio::domain::labels::{Class, Edit, Sheet};
-use peaknet_studio::domain::peaks::settle_peaks;
+use peaknet_studio::domain::peaks::{PeakOptions, settle_peaks, settle_peaks_with};
 use peaknet_studio::domain::simulate::{Recipe, simulate};
 use peaknet_studio::io::project::{Mode, Project, Provenance};
 use peaknet_studio::net::prepare::prepare;
@@ -76,7 +76,31 @@ fn main() {
             black_box(settle_peaks(&frame, &mut classes));
         });
     }
+    peaks_on_a_ring(&frame);
     paint(4096);
+}
+
+/// 196 peaks of 3 x 3 pixels on a frame with a ring of 4 % of it; the copy of the class map is in the time.
+fn peaks_on_a_ring(frame: &Frame) {
+    let classes = Sheet::from_fn(frame.width(), frame.height(), |x, y| {
+        let away = (x as f32 - 960.0).hypot(y as f32 - 960.0);
+        if x % 137 < 3 && y % 137 < 3 {
+            Class::Peak.code()
+        } else if (600.0..639.0).contains(&away) {
+            Class::Artifact.code()
+        } else {
+            Class::Background.code()
+        }
+    });
+    let options = PeakOptions {
+        // All of them are to be measured, though nothing is there.
+        min_snr: f32::NEG_INFINITY,
+        ..PeakOptions::default()
+    };
+    time("196 peaks, ring of 4 %, 1920 x 1920", 99, || {
+        let mut classes = classes.clone();
+        black_box(settle_peaks_with(frame, &mut classes, &options));
+    });
 }
 
 /// One 100 px stroke on a square frame: on the sheet, as an edit, on disk.

@@ -52,6 +52,8 @@ fn peak(x: f32, y: f32) -> Peak {
         snr: 7.5,
         pixels: 9,
         radius: 1.5,
+        saturated: true,
+        near_bad: false,
     }
 }
 
@@ -241,6 +243,8 @@ fn peaks_and_masks_for_crystfel() {
              assert r['nPeaks'].dtype == np.int32 and r['nPeaks'][:].tolist() == [150 * k for k in range(n)]\n\
              for k in 'peakXPosRaw peakYPosRaw peakTotalIntensity peakMaxIntensity peakMaximumValue peakSNR peakNPixels peakRadius'.split():\n\
              \x20   assert r[k].shape == (n, 150 * (n - 1)) and r[k].dtype == np.float32, (k, r[k].shape)\n\
+             assert r['peakSaturated'].dtype == np.uint8 and r['peakSaturated'][1, :150].all() and not r['peakSaturated'][0].any()\n\
+             assert r['peakNearBad'].shape == r['peakSaturated'].shape == r['peakSNR'].shape and not r['peakNearBad'][:].any()\n\
              assert r['peakXPosRaw'][1, 0] == 14.75 and (r['peakXPosRaw'][0] == 0).all() and (r['peakXPosRaw'][1, 150:] == 0).all()\n\
              assert r['classes'].shape == f['entry_1/data_1/mask'].shape == (n, 37, 29)\n\
              assert f['entry_1/data_1/mask'].dtype == np.uint16 and r['classes'].dtype == np.uint8\n\

@@ -19,8 +19,11 @@ use crate::domain::finders::{Finder, Peakfinder8, Robust, radius_bins};
 use crate::domain::frame::{Frame, RunInfo, bad};
 use crate::domain::grid::{Grid, PixelRect};
 use crate::domain::labels::{Class, Sheet};
-use crate::domain::peaks;
+use crate::domain::peaks::recheck::{Radii, Recheck};
+use crate::domain::peaks::{self, Peak, PeakOptions};
+use crate::io::crystfel::Geom;
 use crate::io::cxi_out::{CxiOptions, CxiOut};
+use crate::io::run::Run;
 use crate::net::Net;
 
 #[derive(Args, Debug)]
@@ -49,6 +52,21 @@ pub struct PredictArguments {
     /// Probability from which a pixel is a peak [default: the net's own]
     #[arg(long, value_name = "P", value_parser = fraction)]
     threshold: Option<f64>,
+    /// Least number of valid pixels of a peak
+    #[arg(long, value_name = "N", default_value_t = PeakOptions::default().min_pixels)]
+    min_pixels: usize,
+    /// Least SNR of a peak against its own surroundings, where the net finds them
+    #[arg(long, value_name = "SNR", default_value_t = peaks::LEAST_SNR)]
+    min_snr: f32,
+    /// The frame's units (ADU) of one photon, for the photon noise in peakSNR [default: adu_per_photon of a .geom, else 1]
+    #[arg(long, value_name = "ADU", value_parser = super::arguments::positive)]
+    units_per_photon: Option<f64>,
+    /// Peaks that CrystFEL's re-check drops, because a bad pixel or the edge of a panel is too near: marked in peakNearBad, or left out
+    #[arg(long, value_enum, default_value = "mark")]
+    near_bad: NearBad,
+    /// Inner, middle and outer radius of that re-check, as given to indexamajig [default: 4,5,7]
+    #[arg(long, value_name = "PX,PX,PX", value_parser = radii)]
+    peak_radius: Option<Radii>,
     /// What the mask marks besides the detector's bad pixels
     #[arg(long, value_enum, default_value = "artifact")]
     mask: MaskKind,
@@ -222,6 +240,28 @@ pub enum MaskKind {
     None,
 }
 
+fn radii(text: &str) -> Result<Radii, String> {
+    let numbers: Vec<f32> = text
+        .split(',')
+        .filter_map(|word| word.trim().parse().ok())
+        .collect();
+    match numbers[..] {
+        [inner, middle, outer]
+            if (0.0..=middle).contains(&inner) && (middle..=100.0).contains(&outer) =>
+        {
+            Ok(Radii([inner, middle, outer]))
+        }
+        _ => Err("write three ascending radii in pixels up to 100, as 4,5,7".to_owned()),
+    }
+}
+
+/// What becomes of peaks that CrystFEL will drop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum NearBad {
+    Mark,
+    Drop,
+}
+
 impl PredictArguments {
     /// As `peaknet predict RUN --out OUT --force` reads it.
     pub fn plain(run: &std::path::Path, out: &std::path::Path, net: NetArguments) -> Self {
@@ -238,6 +278,11 @@ impl PredictArguments {
             batch: None,
             min_peaks: 15,
             threshold: None,
+            min_pixels: PeakOptions::default().min_pixels,
+            min_snr: peaks::LEAST_SNR,
+            units_per_photon: None,
+            near_bad: NearBad::Mark,
+            peak_radius: None,
             mask: MaskKind::Artifact,
             peak_margin: 4,
             classes: false,
@@ -280,6 +325,7 @@ pub fn run(arguments: &PredictArguments) -> Outcome {
     for notice in run.info.said() {
         speak(notice);
     }
+    let last = LastWord::of(arguments, &run);
     let device = source.device();
     let on_cpu = device.to_lowercase().contains("cpu");
     let batch = arguments
@@ -289,7 +335,7 @@ pub fn run(arguments: &PredictArguments) -> Outcome {
     let bar = progress(range.len(), "predicting");
     let totals = std::thread::scope(|scope| {
         let (sender, receiver) = sync_channel(2 * batch);
-        let writer = scope.spawn(|| write(receiver, out, arguments, &bar));
+        let writer = scope.spawn(|| write(receiver, out, arguments, &last, &bar));
         let mut waiting: Vec<(usize, ReadFrame)> = Vec::new();
         let last = range.end;
         let fed = read_ahead(&run, range.clone(), 2, |number, read| {
@@ -398,11 +444,67 @@ fn blank(number: usize, info: &crate::domain::frame::RunInfo) -> Frame {
     }
 }
 
+/// What counts as a peak of a class map, hits and files included.
+struct LastWord {
+    options: PeakOptions,
+    /// A classical finder has had its own word about noise.
+    is_net: bool,
+    panels: Vec<PixelRect>,
+    radii: Radii,
+    /// Of the artifact mask around peaks; `None` where none is written.
+    margin: Option<usize>,
+    drops: bool,
+}
+
+impl LastWord {
+    fn of(arguments: &PredictArguments, run: &Run) -> Self {
+        let given = arguments.units_per_photon.map(|units| units as f32);
+        Self {
+            options: PeakOptions {
+                min_pixels: arguments.min_pixels,
+                min_snr: arguments.min_snr,
+                units_per_photon: given.or_else(|| run.geom().and_then(Geom::units_per_photon)),
+            },
+            is_net: arguments.finder == FinderName::Net,
+            panels: run
+                .info
+                .geometry
+                .panels
+                .iter()
+                .map(|panel| panel.rect)
+                .collect(),
+            radii: arguments.peak_radius.unwrap_or_default(),
+            margin: (arguments.mask == MaskKind::Artifact).then_some(arguments.peak_margin),
+            drops: arguments.near_bad == NearBad::Drop,
+        }
+    }
+
+    fn peaks(&self, frame: &Frame, classes: &mut Sheet) -> Vec<Peak> {
+        let mut found = if self.is_net {
+            peaks::settle_peaks_with(frame, classes, &self.options)
+        } else {
+            peaks::measure_peaks_with(frame, classes, &self.options)
+        };
+        let recheck = Recheck {
+            frame,
+            artifacts: self.margin.map(|margin| (&*classes, margin)),
+            panels: &self.panels,
+            radii: self.radii,
+        };
+        recheck.mark(&mut found);
+        if self.drops {
+            found.retain(|peak| !peak.near_bad);
+        }
+        found
+    }
+}
+
 /// Measures, writes and reports frame by frame until the sender is gone.
 fn write(
     frames: Receiver<Predicted>,
     mut out: CxiOut,
     arguments: &PredictArguments,
+    last: &LastWord,
     bar: &ProgressBar,
 ) -> Result<(CxiOut, Totals), Failure> {
     let mut totals = Totals::default();
@@ -411,11 +513,7 @@ fn write(
         let found = done
             .classes
             .as_mut()
-            .map(|classes| match arguments.finder {
-                FinderName::Net => peaks::settle_peaks(&done.frame, classes),
-                // A classical finder has had its own word about noise.
-                _ => peaks::measure_peaks(&done.frame, classes),
-            })
+            .map(|classes| last.peaks(&done.frame, classes))
             .unwrap_or_default();
         let took = start.elapsed();
         out.push(&done.frame, done.classes.as_ref(), &found)?;
@@ -433,6 +531,8 @@ fn write(
                 "frame": done.frame.number,
                 "n_peaks": found.len(),
                 "hit": hit,
+                "n_saturated": found.iter().filter(|peak| peak.saturated).count(),
+                "n_near_bad": found.iter().filter(|peak| peak.near_bad).count(),
                 "artifact_fraction": artifact.map(|fraction| rounded(fraction, 5)),
                 "read_ms": milliseconds(done.read),
                 "net_ms": milliseconds(done.net),

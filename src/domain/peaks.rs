@@ -5,7 +5,7 @@ pub mod recheck;
 pub mod split;
 
 use self::background::{Annulus, LocalBackground, surroundings};
-use self::split::Splitter;
+use self::split::{PixelNoise, Splitter};
 use super::components::{Component, components};
 use super::frame::{Frame, bad};
 use super::labels::{Class, Sheet};
@@ -90,16 +90,15 @@ pub fn settle_peaks(frame: &Frame, classes: &mut Sheet) -> Vec<Peak> {
 ///
 /// A component whose total is less than `min_snr` sigmas of its own local background (the ring, for a fragment on a ring)
 /// is no peak by the rule: it takes the class that surrounds it, in the map too. So does one with too few pixels. The sigma has the spot's own photon
-/// noise where the unit is known or the pixels are whole counts (one photon on a dark pixel is no peak); elsewhere the
-/// background's noise alone is taken.
+/// noise: in the unit that is known, else one unit a photon where the pixels are whole counts (one photon on a dark pixel is
+/// no peak) or the noise grows with the background at least so much; else the background's noise alone is taken.
 pub fn settle_peaks_with(frame: &Frame, classes: &mut Sheet, options: &PeakOptions) -> Vec<Peak> {
     if (frame.width(), frame.height()) != (classes.width(), classes.height()) {
         return Vec::new();
     }
-    let unsure = if is_counting(frame) { 1.0 } else { 0.0 };
-    let photon = options.units_per_photon.unwrap_or(unsure);
     let found = with_backgrounds(frame, classes);
     let mut measure = Measure::of(frame, options, &found);
+    let photon = measure.photon;
     let mut kept = Vec::with_capacity(found.len());
     let mut doubtful: Vec<Component> = Vec::new();
     for (component, background) in &found {
@@ -152,18 +151,33 @@ struct Measure<'a> {
     frame: &'a Frame,
     options: PeakOptions,
     splitter: Splitter,
-    /// Units per photon as the noise of single pixels shows them.
-    pixel_units: f32,
+    pixel_noise: PixelNoise,
+    /// Units per photon that surely are not too many; 0 where nothing is known.
+    photon: f32,
 }
 
 impl<'a> Measure<'a> {
     fn of(frame: &'a Frame, options: &PeakOptions, found: &[(Component, LocalBackground)]) -> Self {
+        let is_counting = is_counting(frame);
+        let shown = split::pixel_units(found.iter().map(|(_, level)| *level));
+        // Of whole counts none is less than a photon.
+        let least = if is_counting { 1.0 } else { f32::MIN_POSITIVE };
+        let units = options.units_per_photon.or(shown).unwrap_or(1.0);
+        let unsure = match shown {
+            _ if is_counting => 1.0,
+            Some(shown) => shown.min(1.0),
+            None => 0.0,
+        };
+        let is_photons = is_counting && shown.is_some_and(|shown| (0.5..1.5).contains(&shown));
         Self {
             frame,
             options: *options,
             splitter: Splitter::default(),
-            pixel_units: (options.units_per_photon)
-                .unwrap_or_else(|| split::pixel_units(found.iter().map(|(_, level)| *level))),
+            pixel_noise: PixelNoise {
+                units: units.max(least),
+                is_known: is_photons || options.units_per_photon.is_some(),
+            },
+            photon: options.units_per_photon.unwrap_or(unsure),
         }
     }
 
@@ -176,7 +190,7 @@ impl<'a> Measure<'a> {
     ) {
         let parts = self
             .splitter
-            .split(self.frame, component, background, self.pixel_units);
+            .split(self.frame, component, background, self.pixel_noise);
         match parts {
             Some(parts) => {
                 for part in &parts {
@@ -319,6 +333,15 @@ mod tests {
         assert_eq!((flat.x, flat.y, flat.snr), (11.0, 21.0, 0.0));
         let none = measured(|frame, _| frame.bad.cells_mut().fill(1));
         assert!(none.is_empty());
+    }
+
+    #[test]
+    fn saturated_pixels_in_a_peak_or_touching_it_are_told() {
+        for (x, y, told) in [(10, 20, true), (12, 22, true), (13, 20, false)] {
+            let code = bad::SATURATED | if told { bad::INVALID } else { 0 };
+            let peak = measured(|frame, _| *frame.bad.get_mut(x, y).unwrap() = code)[0];
+            assert_eq!(peak.saturated, told, "{x} {y}");
+        }
     }
 
     /// One photon in the dark and a bright stretch of a ring are no peaks, a spot is; the map is told.

@@ -130,6 +130,23 @@ pub struct Geom {
     pub late: Vec<String>,
 }
 
+impl Geom {
+    /// Stored units of one photon, where all panels say the same (`adu_per_photon`).
+    pub fn units_per_photon(&self) -> Option<f32> {
+        let said = |panel: &GeomPanel| {
+            panel
+                .other
+                .get("adu_per_photon")?
+                .trim()
+                .parse::<f32>()
+                .ok()
+        };
+        let first = said(self.panels.first()?)?;
+        let agree = self.panels.iter().all(|panel| said(panel) == Some(first));
+        (agree && first > 0.0 && first.is_finite()).then_some(first)
+    }
+}
+
 /// Reads a geometry file.
 ///
 /// Errors: not readable; no panel; a value that is no number, with its line.

@@ -6,8 +6,9 @@
 //! pixels are not bad.
 
 use super::Peak;
-use crate::domain::frame::{Frame, bad};
-use crate::domain::grid::PixelRect;
+use crate::domain::frame::Frame;
+use crate::domain::grid::{Pixel, PixelRect};
+use crate::domain::labels::{Class, Sheet};
 
 /// Inner, middle and outer radius, pixels.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -20,56 +21,74 @@ impl Default for Radii {
     }
 }
 
-/// Sets `near_bad` of every peak that the re-check drops.
-///
-/// `panels` are those of the geometry; without any the frame is one panel.
-pub fn mark(peaks: &mut [Peak], frame: &Frame, panels: &[PixelRect], radii: Radii) {
-    for peak in peaks {
-        peak.near_bad = !passes(peak, frame, panels, radii);
-    }
+/// What the re-check sees of a frame.
+#[derive(Clone, Copy, Debug)]
+pub struct Recheck<'a> {
+    pub frame: &'a Frame,
+    /// The classes whose artifacts the mask marks, and the pixels around a peak that it leaves free of them; `None` where it marks none.
+    pub artifacts: Option<(&'a Sheet, usize)>,
+    /// The panels of the geometry; without any the frame is one panel.
+    pub panels: &'a [PixelRect],
+    pub radii: Radii,
 }
 
-fn passes(peak: &Peak, frame: &Frame, panels: &[PixelRect], radii: Radii) -> bool {
-    let all = frame.pixels.rect();
-    if peak.x < 0.0 || peak.y < 0.0 {
-        return false;
-    }
-    let at = crate::domain::grid::Pixel {
-        x: peak.x as usize,
-        y: peak.y as usize,
-    };
-    let panel = if panels.is_empty() {
-        all
-    } else {
-        match panels.iter().find(|panel| panel.contains(at)) {
-            Some(panel) => panel.intersect(&all),
-            None => return false,
+impl Recheck<'_> {
+    /// Sets `near_bad` of every peak that the re-check drops.
+    pub fn mark(&self, peaks: &mut [Peak]) {
+        for peak in peaks {
+            peak.near_bad = !self.passes(peak);
         }
-    };
-    let [inner, middle, outer] = radii.0.map(|radius| radius * radius);
-    let reach = radii.0.iter().fold(0.0_f32, |a, b| a.max(*b)).max(0.0) as i64;
-    (-reach..=reach).all(|dy| {
-        (-reach..=reach).all(|dx| {
-            let away = (dx * dx + dy * dy) as f32;
-            if away > inner && !(middle..=outer).contains(&away) {
-                return true;
+    }
+
+    fn passes(&self, peak: &Peak) -> bool {
+        let all = self.frame.pixels.rect();
+        if peak.x < 0.0 || peak.y < 0.0 {
+            return false;
+        }
+        let at = Pixel {
+            x: peak.x as usize,
+            y: peak.y as usize,
+        };
+        let panel = if self.panels.is_empty() {
+            all
+        } else {
+            match self.panels.iter().find(|panel| panel.contains(at)) {
+                Some(panel) => panel.intersect(&all),
+                None => return false,
             }
-            let (x, y) = (
-                at.x.checked_add_signed(dx as isize),
-                at.y.checked_add_signed(dy as isize),
-            );
-            let (Some(x), Some(y)) = (x, y) else {
-                return false;
-            };
-            panel.contains(crate::domain::grid::Pixel { x, y })
-                && (frame.bad.get(x, y)).is_some_and(|bits| bits & bad::NOT_VALID == 0)
+        };
+        let [inner, middle, outer] = self.radii.0.map(|radius| radius * radius);
+        let reach = self.radii.0.iter().fold(0.0_f32, |a, b| a.max(*b)) as isize;
+        (-reach..=reach).all(|dy| {
+            (-reach..=reach).all(|dx| {
+                let away = (dx * dx + dy * dy) as f32;
+                if away > inner && !(middle..=outer).contains(&away) {
+                    return true;
+                }
+                let cell = (at.x.checked_add_signed(dx)).zip(at.y.checked_add_signed(dy));
+                cell.is_some_and(|(x, y)| {
+                    panel.contains(Pixel { x, y }) && self.is_good(peak, x, y)
+                })
+            })
         })
-    })
+    }
+
+    fn is_good(&self, peak: &Peak, x: usize, y: usize) -> bool {
+        let free = |margin: usize| {
+            let away = (x as f32 + 0.5 - peak.x).hypot(y as f32 + 0.5 - peak.y);
+            away <= peak.radius + margin as f32
+        };
+        let is_masked = self.artifacts.is_some_and(|(classes, margin)| {
+            classes.get(x, y) == Some(&Class::Artifact.code()) && !free(margin)
+        });
+        self.frame.is_valid(x, y) && !is_masked
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::frame::bad;
     use crate::domain::grid::Grid;
 
     fn is_kept(
@@ -87,7 +106,13 @@ mod tests {
             y: at.1,
             ..Peak::default()
         }];
-        mark(&mut peaks, &frame, panels, Radii::default());
+        let recheck = Recheck {
+            frame: &frame,
+            artifacts: None,
+            panels,
+            radii: Radii::default(),
+        };
+        recheck.mark(&mut peaks);
         !peaks[0].near_bad
     }
 
@@ -123,5 +148,27 @@ mod tests {
             assert_eq!(is_kept((30.5, y), None, &halves), kept, "{y}");
         }
         assert!(!is_kept((52.9, 60.5), None, &[]));
+    }
+
+    #[test]
+    fn artifacts_count_outside_of_the_margin_that_the_mask_leaves_free() {
+        let frame = Frame::new(0, Grid::filled(60, 60, 0.0), Grid::filled(60, 60, 0)).unwrap();
+        let ring = Sheet::filled(60, 60, Class::Artifact.code());
+        for (margin, kept) in [(0, false), (4, false), (6, true)] {
+            let mut peaks = [Peak {
+                x: 30.5,
+                y: 30.5,
+                radius: 1.5,
+                ..Peak::default()
+            }];
+            let recheck = Recheck {
+                frame: &frame,
+                artifacts: Some((&ring, margin)),
+                panels: &[],
+                radii: Radii::default(),
+            };
+            recheck.mark(&mut peaks);
+            assert_eq!(!peaks[0].near_bad, kept, "{margin}");
+        }
     }
 }
