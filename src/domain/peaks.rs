@@ -90,8 +90,9 @@ pub fn settle_peaks(frame: &Frame, classes: &mut Sheet) -> Vec<Peak> {
 ///
 /// A component whose total is less than `min_snr` sigmas of its own local background (the ring, for a fragment on a ring)
 /// is no peak by the rule: it takes the class that surrounds it, in the map too. So does one with too few pixels. The sigma has the spot's own photon
-/// noise: in the unit that is known, else one unit a photon where the pixels are whole counts (one photon on a dark pixel is
-/// no peak) or the noise grows with the background at least so much; else the background's noise alone is taken.
+/// noise: one unit a photon where the pixels are whole counts (one photon on a dark pixel is no peak) or the noise grows
+/// with the background at least so much; else the background's noise alone is taken. A given unit is not asked here:
+/// those of geometries are often nominal, and one too large costs real peaks.
 pub fn settle_peaks_with(frame: &Frame, classes: &mut Sheet, options: &PeakOptions) -> Vec<Peak> {
     if (frame.width(), frame.height()) != (classes.width(), classes.height()) {
         return Vec::new();
@@ -177,7 +178,7 @@ impl<'a> Measure<'a> {
                 units: units.max(least),
                 is_known: is_photons || options.units_per_photon.is_some(),
             },
-            photon: options.units_per_photon.unwrap_or(unsure),
+            photon: unsure,
         }
     }
 
