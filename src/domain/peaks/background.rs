@@ -242,7 +242,7 @@ mod tests {
         let plain = level_with(|_, _| None);
         assert!((plain.level - 10.0).abs() < 0.1 && (plain.variance - 2.0 / 3.0).abs() < 0.1);
         // A wide ring that misses the peak by three cells: most of the annulus, but not what the peak sits on.
-        let ring = level_with(|_, y| (y < 16 || y > 24).then_some((500.0, artifact)));
+        let ring = level_with(|_, y| (!(16..=24).contains(&y)).then_some((500.0, artifact)));
         assert!((ring.level - 10.0).abs() < 0.1, "{ring:?}");
         // Another peak with a bright rim of class background, two peaks wide.
         let neighbour = level_with(|x, y| {
