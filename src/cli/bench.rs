@@ -71,11 +71,17 @@ pub fn run(arguments: &BenchArguments) -> Outcome {
         }
     }
     bar.finish_and_clear();
+    let multiply_adds = net
+        .architecture()
+        .multiply_adds(run.info.height, run.info.width);
+    let gmac = multiply_adds as f64 / 1e9;
     line(json!({
         "machine": machine(),
         "threads": std::thread::available_parallelism().map_or(1, usize::from),
         "device": net.device_name(),
         "net": net.name(),
+        "parameters": net.architecture().parameters(),
+        "gmac": rounded(gmac, 4),
         "frame": format!("{}x{}", run.info.width, run.info.height),
         "dtype": run.info.dtype,
         "filters": run.info.filters,

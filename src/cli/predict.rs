@@ -211,14 +211,14 @@ impl Source {
         }
     }
 
-    /// The class maps of frames.
-    fn classes(&self, frames: &[&Frame], threshold: Option<f32>) -> Result<Vec<Sheet>, Failure> {
+    /// The class maps of frames, and where the net has a hit head the probability that each shows a crystal.
+    fn classes(&self, frames: &[&Frame], threshold: Option<f32>) -> Result<Vec<Found>, Failure> {
         match self {
             Self::Net(net) => {
                 let predictions = net.predict(frames, threshold)?;
                 Ok(predictions
                     .into_iter()
-                    .map(|prediction| prediction.classes)
+                    .map(|prediction| (prediction.classes, prediction.hit_probability))
                     .collect())
             }
             Self::Finder {
@@ -228,7 +228,7 @@ impl Source {
                 ..
             } => Ok(frames
                 .iter()
-                .map(|frame| finder.find(frame, bins, panels))
+                .map(|frame| (finder.find(frame, bins, panels), None))
                 .collect()),
         }
     }
@@ -292,11 +292,15 @@ impl PredictArguments {
     }
 }
 
+/// The classes of a frame, and the probability that it shows a crystal.
+type Found = (Sheet, Option<f32>);
+
 /// A frame on its way from the net to the file.
 struct Predicted {
     frame: Frame,
     /// `None` where the frame could not be read.
     classes: Option<Sheet>,
+    hit_probability: Option<f32>,
     read: Duration,
     net: Duration,
 }
@@ -416,17 +420,22 @@ fn predict(
     let took = start.elapsed() / readable.len().max(1) as u32;
     let mut predictions = predictions.into_iter();
     let done = batch.into_iter().map(|(number, read)| match read.result {
-        Ok(frame) => Predicted {
-            frame,
-            classes: predictions.next(),
-            read: read.took,
-            net: took,
-        },
+        Ok(frame) => {
+            let (classes, hit_probability) = predictions.next().unzip();
+            Predicted {
+                frame,
+                classes,
+                hit_probability: hit_probability.flatten(),
+                read: read.took,
+                net: took,
+            }
+        }
         Err(error) => {
             speak(&format!("frame {number}: {error}"));
             Predicted {
                 frame: blank(number, info),
                 classes: None,
+                hit_probability: None,
                 read: read.took,
                 net: Duration::ZERO,
             }
@@ -527,7 +536,7 @@ fn write(
                 .classes
                 .as_ref()
                 .map(|classes| artifact_fraction(&done.frame, classes));
-            line(json!({
+            let mut said = json!({
                 "frame": done.frame.number,
                 "n_peaks": found.len(),
                 "hit": hit,
@@ -537,7 +546,12 @@ fn write(
                 "read_ms": milliseconds(done.read),
                 "net_ms": milliseconds(done.net),
                 "peaks_ms": milliseconds(took),
-            }))?;
+            });
+            // Only nets with a hit head say so.
+            if let Some(probability) = done.hit_probability {
+                said["hit_probability"] = json!(rounded(f64::from(probability), 4));
+            }
+            line(said)?;
         }
         bar.set_message(format!("{} hits", totals.hits));
         bar.inc(1);

@@ -11,6 +11,7 @@ use super::arguments::{DeviceArgument, fraction, positive};
 use super::output::{line, rounded, speak, spinner};
 use super::training::{self, LeaveOut};
 use super::{Failure, Outcome};
+use crate::net::card::{BackboneForm, HitForm, NeckForm, Parts};
 use crate::net::standardise::Standardisation;
 use crate::net::train::{Course, Schedule, TrainConfig, train};
 use crate::net::{Architecture, Card};
@@ -35,7 +36,7 @@ pub struct TrainArguments {
     /// Detectors or kinds of artifact that simulated frames do not have: jet,rings,powder,ice,lipid,salt,eiger4m,...
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     leave_out: Vec<LeaveOut>,
-    /// TOML file of channels, patch, batch, steps_per_epoch, learning_rate, ...
+    /// TOML file of channels, [backbone], [neck], [hit_head], patch, batch, steps_per_epoch, learning_rate, ...
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// End after so many epochs (an epoch is steps_per_epoch batches, then a validation)
@@ -198,6 +199,10 @@ fn config(arguments: &TrainArguments) -> Result<TrainConfig, Failure> {
 #[serde(deny_unknown_fields)]
 struct ConfigFile {
     channels: Option<Vec<usize>>,
+    /// The parts that are not the paper's, as in a net's card.
+    backbone: Option<BackboneForm>,
+    neck: Option<NeckForm>,
+    hit_head: Option<HitForm>,
     seed: Option<u64>,
     patch: Option<usize>,
     batch: Option<usize>,
@@ -228,15 +233,25 @@ struct ConfigFile {
 }
 
 impl ConfigFile {
+    /// The net that the file describes; `None` where it says nothing of it.
+    fn architecture(&self) -> Option<Architecture> {
+        let parts = Parts {
+            backbone: self.backbone.clone(),
+            neck: self.neck.clone(),
+            hit_head: self.hit_head.clone(),
+        };
+        let paper = Architecture::default().channels;
+        (self.channels.is_some() || parts != Parts::default())
+            .then(|| parts.architecture(self.channels.as_ref().unwrap_or(&paper)))
+    }
+
     fn apply(self, config: &mut TrainConfig) {
         fn put<T>(value: Option<T>, into: &mut T) {
             if let Some(value) = value {
                 *into = value;
             }
         }
-        if let Some(channels) = self.channels {
-            config.architecture = Some(Architecture::plain(&channels));
-        }
+        config.architecture = self.architecture();
         put(self.seed, &mut config.seed);
         put(self.patch, &mut config.patch);
         put(self.batch, &mut config.batch);
@@ -294,12 +309,12 @@ fn read_config(path: &Path) -> Result<ConfigFile, Failure> {
     if !file.average.is_none_or(|a| (0.0..1.0).contains(&a)) {
         return Err(failed("average is at least 0 and below 1"));
     }
-    let channels = file.channels.as_deref().unwrap_or(&[1, 1]);
+    if let Some(net) = file.architecture() {
+        net.check().map_err(|why| failed(&why))?;
+    }
     let counts = [file.batch, file.patch, file.steps_per_epoch, file.epochs];
-    if !(2..=8).contains(&channels.len()) || channels.contains(&0) || counts.contains(&Some(0)) {
-        return Err(failed(
-            "channels needs 2 to 8 numbers, and no count may be 0",
-        ));
+    if counts.contains(&Some(0)) {
+        return Err(failed("no count may be 0"));
     }
     Ok(file)
 }

@@ -8,6 +8,36 @@ use super::{backbone, head, neck};
 pub enum Backbone {
     /// Residual double convolutions with 2x2 max-pool between them: the paper's.
     Residual,
+    /// Stages of bottleneck blocks with group convolutions.
+    RegNet(RegNet),
+}
+
+/// The parameters of a RegNet beside its channels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegNet {
+    /// Channels of a group, or all of a level that has fewer; every level's channels must be a multiple.
+    pub group_width: usize,
+    /// Blocks per level, finest first; levels beyond the list have its last number.
+    pub depths: Vec<usize>,
+    /// Squeeze and excitation (RegNetY). It looks at the mean of the whole input, so that tiles of one frame differ.
+    pub squeeze: bool,
+}
+
+impl Default for RegNet {
+    fn default() -> Self {
+        Self {
+            group_width: 8,
+            depths: vec![1, 1, 2, 4],
+            squeeze: false,
+        }
+    }
+}
+
+impl RegNet {
+    pub fn depth(&self, level: usize) -> usize {
+        let depth = self.depths.get(level).or(self.depths.last());
+        depth.copied().unwrap_or(1)
+    }
 }
 
 /// From the maps of the levels to the finest one.
@@ -15,15 +45,38 @@ pub enum Backbone {
 pub enum Neck {
     /// Attention-gated skip maps joined with the doubled coarser map: the paper's.
     Gated,
+    /// Lateral 1x1 convolutions to so many channels, added from coarse to fine.
+    Fpn { channels: usize },
+    /// Weighted fusion from coarse to fine and back, so many times.
+    BiFpn { channels: usize, repeats: usize },
+}
+
+/// A second head that says whether the frame would index, and how it is trained.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct HitHead {
+    /// A patch with so many separate labelled peaks shows a crystal; one with fewer, but some, teaches nothing.
+    pub min_peaks: usize,
+    /// Of its loss beside that of the pixels.
+    pub weight: f64,
+}
+
+impl Default for HitHead {
+    fn default() -> Self {
+        Self {
+            min_peaks: 5,
+            weight: 0.01,
+        }
+    }
 }
 
 /// The parts of a net and their sizes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Architecture {
     /// Channels of the levels, finest first; each level has half the height and width of the one before. 2 to 8 levels.
     pub channels: Vec<usize>,
     pub backbone: Backbone,
     pub neck: Neck,
+    pub hit_head: Option<HitHead>,
 }
 
 impl Default for Architecture {
@@ -40,6 +93,7 @@ impl Architecture {
             channels: channels.to_vec(),
             backbone: Backbone::Residual,
             neck: Neck::Gated,
+            hit_head: None,
         }
     }
 
@@ -50,7 +104,36 @@ impl Architecture {
         {
             return Err("channels needs 2 to 8 numbers from 1 to 4096".to_owned());
         }
-        Ok(())
+        if let Backbone::RegNet(of) = &self.backbone {
+            let fits = |c: &usize| of.group_width > 0 && c.is_multiple_of(of.group_width.min(*c));
+            if !self.channels.iter().all(fits) {
+                return Err("every number of channels must be a multiple of group_width".to_owned());
+            }
+            if of.depths.is_empty() || !of.depths.iter().all(|d| (1..=64).contains(d)) {
+                return Err("depths needs a number from 1 to 64 per level".to_owned());
+            }
+        }
+        if let Neck::Fpn { channels } | Neck::BiFpn { channels, .. } = self.neck
+            && !(1..=4096).contains(&channels)
+        {
+            return Err("the neck needs 1 to 4096 channels".to_owned());
+        }
+        if let Neck::BiFpn { repeats, .. } = self.neck
+            && !(1..=16).contains(&repeats)
+        {
+            return Err("the neck is repeated 1 to 16 times".to_owned());
+        }
+        match self.hit_head {
+            Some(HitHead { min_peaks, weight })
+                if min_peaks == 0 || !weight.is_finite() || weight < 0.0 =>
+            {
+                Err(
+                    "the hit head needs min_peaks from 1 and a weight that is not negative"
+                        .to_owned(),
+                )
+            }
+            _ => Ok(()),
+        }
     }
 
     pub const fn levels(&self) -> usize {

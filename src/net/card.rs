@@ -6,13 +6,17 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::Error;
+use super::architecture::{Architecture, Backbone, HitHead, Neck, RegNet};
 use super::standardise::Standardisation;
-use super::{Architecture, Error};
 
 pub const CARD: &str = "card.toml";
 pub const WEIGHTS: &str = "weights.safetensors";
 const VERSION: u32 = 1;
+/// The paper's parts, of any channels.
 pub const ARCHITECTURE: &str = "residual-attention-unet";
+/// Other parts, named in the card.
+const PARTS: &str = "parts";
 
 /// A set that a net was trained on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +25,138 @@ pub struct SetNote {
     pub name: String,
     pub digest: String,
     pub frames: usize,
+}
+
+/// The parts of a net that are not the paper's, as the card and the configuration of a training say them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Parts {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backbone: Option<BackboneForm>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub neck: Option<NeckForm>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hit_head: Option<HitForm>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+pub enum BackboneForm {
+    Residual,
+    Regnet {
+        #[serde(default = "group_width")]
+        group_width: usize,
+        #[serde(default = "depths")]
+        depths: Vec<usize>,
+        #[serde(default)]
+        squeeze: bool,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+pub enum NeckForm {
+    Gated,
+    Fpn {
+        #[serde(default = "neck_channels")]
+        channels: usize,
+    },
+    Bifpn {
+        #[serde(default = "neck_channels")]
+        channels: usize,
+        #[serde(default = "repeats")]
+        repeats: usize,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HitForm {
+    #[serde(default = "min_peaks")]
+    pub min_peaks: usize,
+    #[serde(default = "hit_weight")]
+    pub weight: f64,
+}
+
+fn group_width() -> usize {
+    RegNet::default().group_width
+}
+
+fn depths() -> Vec<usize> {
+    RegNet::default().depths
+}
+
+const fn neck_channels() -> usize {
+    32
+}
+
+const fn repeats() -> usize {
+    2
+}
+
+fn min_peaks() -> usize {
+    HitHead::default().min_peaks
+}
+
+fn hit_weight() -> f64 {
+    HitHead::default().weight
+}
+
+impl Parts {
+    fn of(net: &Architecture) -> Self {
+        let backbone = match &net.backbone {
+            Backbone::Residual => None,
+            Backbone::RegNet(of) => Some(BackboneForm::Regnet {
+                group_width: of.group_width,
+                depths: of.depths.clone(),
+                squeeze: of.squeeze,
+            }),
+        };
+        let neck = match net.neck {
+            Neck::Gated => None,
+            Neck::Fpn { channels } => Some(NeckForm::Fpn { channels }),
+            Neck::BiFpn { channels, repeats } => Some(NeckForm::Bifpn { channels, repeats }),
+        };
+        let hit_head = net.hit_head.map(|head| HitForm {
+            min_peaks: head.min_peaks,
+            weight: head.weight,
+        });
+        Self {
+            backbone,
+            neck,
+            hit_head,
+        }
+    }
+
+    /// The net of these parts; what is not named is the paper's. It still has to be checked.
+    pub fn architecture(&self, channels: &[usize]) -> Architecture {
+        let backbone = match &self.backbone {
+            None | Some(BackboneForm::Residual) => Backbone::Residual,
+            Some(BackboneForm::Regnet {
+                group_width,
+                depths,
+                squeeze,
+            }) => Backbone::RegNet(RegNet {
+                group_width: *group_width,
+                depths: depths.clone(),
+                squeeze: *squeeze,
+            }),
+        };
+        let neck = match self.neck {
+            None | Some(NeckForm::Gated) => Neck::Gated,
+            Some(NeckForm::Fpn { channels }) => Neck::Fpn { channels },
+            Some(NeckForm::Bifpn { channels, repeats }) => Neck::BiFpn { channels, repeats },
+        };
+        let hit_head = self.hit_head.as_ref().map(|head| HitHead {
+            min_peaks: head.min_peaks,
+            weight: head.weight,
+        });
+        Architecture {
+            channels: channels.to_vec(),
+            backbone,
+            neck,
+            hit_head,
+        }
+    }
 }
 
 /// What `card.toml` says.
@@ -44,6 +180,8 @@ pub struct Card {
     pub licence: String,
     /// sha256 of the weights file.
     pub weights_digest: String,
+    #[serde(flatten)]
+    pub parts: Parts,
     /// The recipe: learning rate, batch, patch, loss, schedule.
     #[serde(default)]
     pub training: BTreeMap<String, toml::Value>,
@@ -72,6 +210,7 @@ impl Default for Card {
             date: String::new(),
             licence: String::new(),
             weights_digest: String::new(),
+            parts: Parts::default(),
             training: BTreeMap::new(),
             scores: BTreeMap::new(),
             sets: Vec::new(),
@@ -112,29 +251,38 @@ impl Card {
         if card.version != VERSION {
             return unknown("card version", &card.version.to_string());
         }
-        if card.architecture != ARCHITECTURE {
+        let has_parts = card.parts != Parts::default();
+        let expected = if has_parts { PARTS } else { ARCHITECTURE };
+        if card.architecture != expected {
             return unknown("architecture", &card.architecture);
         }
         if Standardisation::named(&card.standardisation).is_none() {
             return unknown("standardisation", &card.standardisation);
         }
-        if card.architecture().is_err() {
-            return unknown("list of channels", &format!("{:?}", card.channels));
+        if let Err(why) = card.architecture() {
+            return Err(Error::new(
+                format!("the net's parts do not fit ({why}); take a fresh copy of the net"),
+                &path,
+            ));
         }
         Ok(card)
     }
 
     /// A card of a net that is made of these parts.
     pub fn of(net: &Architecture) -> Self {
+        let parts = Parts::of(net);
+        let plain = parts == Parts::default();
         Self {
+            architecture: if plain { ARCHITECTURE } else { PARTS }.to_owned(),
             channels: net.channels.clone(),
+            parts,
             ..Self::default()
         }
     }
 
     /// What the net is made of; an error says in half a sentence what cannot be built.
     pub fn architecture(&self) -> Result<Architecture, String> {
-        let net = Architecture::plain(&self.channels);
+        let net = self.parts.architecture(&self.channels);
         net.check().map(|()| net)
     }
 

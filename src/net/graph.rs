@@ -4,6 +4,8 @@
 //! norm multiplied into the convolution before it, which costs nothing, and its tensors are detached, so that
 //! prediction keeps no gradient graph.
 
+mod parts;
+
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
@@ -14,7 +16,7 @@ use rand_pcg::Pcg64Mcg;
 
 use super::conv::Kind;
 use super::fused::{self, Seen};
-use super::layer::Layer;
+use super::layer::{Form, Layer};
 use super::norm::{BatchStatistics, EPSILON};
 use super::ops;
 
@@ -68,6 +70,9 @@ impl Builder {
     /// Declares what a layer has.
     pub fn layer(&mut self, layer: &Layer) -> Result<()> {
         let shape = layer.shape();
+        if layer.form == Form::Fusion {
+            return self.add(layer.name.clone(), vec![1.0; layer.inputs], &shape);
+        }
         let deviation = (2.0 / layer.fan() as f64).sqrt();
         let count = shape.iter().product::<usize>();
         let normal = StandardNormal;

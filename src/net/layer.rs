@@ -1,13 +1,35 @@
 //! One convolution of a net, with the norm that may follow it: its name, its shape, what it costs.
 
 use super::conv::Kind;
+use super::fused::group::Group;
 
-/// A convolution with bias and perhaps a norm after it.
+/// What a layer computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    Kind(Kind),
+    Group(Group),
+    /// Weights of a fusion alone, one per input, all 1 at the start; no convolution.
+    Fusion,
+}
+
+impl From<Kind> for Form {
+    fn from(kind: Kind) -> Self {
+        Self::Kind(kind)
+    }
+}
+
+impl From<Group> for Form {
+    fn from(group: Group) -> Self {
+        Self::Group(group)
+    }
+}
+
+/// A convolution with bias and perhaps a norm after it, or the weights of a fusion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layer {
     /// Name in a checkpoint; that of its norm has `norm` for `conv`.
     pub name: String,
-    pub kind: Kind,
+    pub form: Form,
     pub inputs: usize,
     pub outputs: usize,
     pub norm: bool,
@@ -16,14 +38,28 @@ pub struct Layer {
 }
 
 impl Layer {
-    pub fn new(name: String, kind: Kind, inputs: usize, outputs: usize, level: usize) -> Self {
+    pub fn new(
+        name: String,
+        form: impl Into<Form>,
+        inputs: usize,
+        outputs: usize,
+        level: usize,
+    ) -> Self {
         Self {
             name,
-            kind,
+            form: form.into(),
             inputs,
             outputs,
             norm: false,
             level: Some(level),
+        }
+    }
+
+    /// A 1x1 convolution of what is one pixel a frame.
+    pub fn pooled(name: String, inputs: usize, outputs: usize) -> Self {
+        Self {
+            level: None,
+            ..Self::new(name, Kind::Point, inputs, outputs, 0)
         }
     }
 
@@ -38,16 +74,22 @@ impl Layer {
     }
 
     /// Shape of the weights as PyTorch has it.
-    pub const fn shape(&self) -> [usize; 4] {
-        self.kind.shape(self.inputs, self.outputs)
+    pub fn shape(&self) -> Vec<usize> {
+        match self.form {
+            Form::Kind(kind) => kind.shape(self.inputs, self.outputs).to_vec(),
+            Form::Group(group) => group.shape(self.inputs, self.outputs).to_vec(),
+            Form::Fusion => vec![self.inputs],
+        }
     }
 
     /// Inputs of one output cell.
     pub const fn fan(&self) -> usize {
-        match self.kind {
-            Kind::Same3 => self.inputs * 9,
-            Kind::Down2 => self.inputs * 4,
-            Kind::Point | Kind::Up2 => self.inputs,
+        match self.form {
+            Form::Kind(Kind::Same3) => self.inputs * 9,
+            Form::Kind(Kind::Down2) => self.inputs * 4,
+            Form::Kind(Kind::Point | Kind::Up2) => self.inputs,
+            Form::Group(group) => self.inputs / group.groups * group.kernel * group.kernel,
+            Form::Fusion => 0,
         }
     }
 
@@ -56,24 +98,33 @@ impl Layer {
         (self.fan() * self.outputs) as u64
     }
 
+    /// How many numbers the training can change.
     pub fn parameters(&self) -> usize {
-        let norm = if self.norm { 2 * self.outputs } else { 0 };
-        self.shape().iter().product::<usize>() + self.outputs + norm
+        let trained = |(name, _): &(String, Vec<usize>)| !name.contains(".running_");
+        let tensors = self.tensors().into_iter().filter(trained);
+        tensors
+            .map(|(_, shape)| shape.iter().product::<usize>())
+            .sum()
     }
 
     /// How many pixels of the frame it looks further.
     pub const fn reach(&self) -> usize {
-        match (self.kind, self.level) {
-            (Kind::Same3, Some(level)) => 1 << level,
+        match (self.form, self.level) {
+            (Form::Kind(Kind::Same3) | Form::Group(Group { kernel: 3, .. }), Some(level)) => {
+                1 << level
+            }
             _ => 0,
         }
     }
 
     /// Names and shapes of all its tensors in a checkpoint.
     pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
+        if self.form == Form::Fusion {
+            return vec![(self.name.clone(), self.shape())];
+        }
         let row = |name: &str, part: &str| (format!("{name}.{part}"), vec![self.outputs]);
         let mut tensors = vec![
-            (format!("{}.weight", self.name), self.shape().to_vec()),
+            (format!("{}.weight", self.name), self.shape()),
             row(&self.name, "bias"),
         ];
         if let Some(norm) = self.norm_name() {

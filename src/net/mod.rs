@@ -14,6 +14,7 @@ pub mod layer;
 pub mod loss;
 pub mod neck;
 pub mod norm;
+pub mod objective;
 pub mod ops;
 pub mod predict;
 pub mod prepare;
@@ -30,6 +31,7 @@ pub use self::architecture::Architecture;
 pub use self::card::Card;
 use self::card::{CARD, WEIGHTS, digest_of};
 use self::graph::{Builder, Graph, Parameters};
+use self::head::hit::Hit;
 
 /// What went wrong with a net: one sentence with its cure, then the path.
 #[derive(Debug, thiserror::Error)]
@@ -120,13 +122,19 @@ pub fn declare(
 pub struct Output {
     /// Logits of the classes (B, 3, H, W).
     pub logits: Tensor,
+    /// Where the net has a hit head.
+    pub hit: Option<Hit>,
 }
 
 /// Runs the net on input (B, 1, H, W); H and W must be multiples of [`Architecture::step`].
 pub fn forward(graph: &Graph, input: &Tensor, net: &Architecture) -> candle_core::Result<Output> {
     let maps = backbone::forward(graph, input, net)?;
     let logits = head::forward(graph, &neck::forward(graph, &maps, net)?)?;
-    Ok(Output { logits })
+    let hit = match (maps.last(), &net.hit_head) {
+        (Some(deepest), Some(_)) => Some(head::hit::forward(graph, deepest, &logits)?),
+        _ => None,
+    };
+    Ok(Output { logits, hit })
 }
 
 /// A net that is ready to predict.

@@ -3,8 +3,9 @@
 use candle_core::Tensor;
 use rayon::prelude::*;
 
+use super::graph::Graph;
 use super::standardise::Standardisation;
-use super::{Error, Net, forward, head};
+use super::{Error, Net, Output, forward, head};
 use crate::domain::frame::{Frame, bad};
 use crate::domain::grid::{Grid, PixelRect};
 use crate::domain::labels::{Class, Sheet};
@@ -18,6 +19,8 @@ pub struct Prediction {
     pub peak: Grid<u8>,
     /// Probability of class artifact, times 255.
     pub artifact: Grid<u8>,
+    /// Probability that the frame shows a crystal; `None` where the net has no hit head.
+    pub hit_probability: Option<f32>,
 }
 
 /// Edge of the largest tile, without its margin, pixels.
@@ -70,6 +73,7 @@ impl Net {
                     classes: Sheet::filled(width, height, 0),
                     peak: Grid::filled(width, height, 0),
                     artifact: Grid::filled(width, height, 0),
+                    hit_probability: None,
                 }
             })
             .collect();
@@ -78,8 +82,11 @@ impl Net {
         };
         let step = self.architecture.step();
         let margin = self.architecture.reach().next_multiple_of(MARGIN);
+        let mut hits = Hits::new(first.width() * first.height());
         for (inner, outer) in tiles(first.width(), first.height(), step, margin) {
-            let logits = self.logits(&inputs, outer, step)?;
+            let output = self.output(&inputs, outer, step)?;
+            hits.add(&output, inner, outer)?;
+            let logits = output.logits;
             let side = (logits.dim(2)?, logits.dim(3)?);
             let values = logits
                 .to_device(&candle_core::Device::Cpu)?
@@ -92,16 +99,19 @@ impl Net {
                 write_tile(frame, prediction, logits, side, inner, outer, threshold);
             }
         }
+        for (prediction, hit) in out.iter_mut().zip(hits.probabilities(&self.graph)?) {
+            prediction.hit_probability = Some(hit);
+        }
         Ok(out)
     }
 
-    /// Logits of a rectangle of all inputs, padded with zeros to a multiple of `step`.
-    fn logits(
+    /// What the net says of a rectangle of all inputs, padded with zeros to a multiple of `step`.
+    fn output(
         &self,
         inputs: &[Grid<f32>],
         rect: PixelRect,
         step: usize,
-    ) -> candle_core::Result<Tensor> {
+    ) -> candle_core::Result<Output> {
         let width = rect.width().div_ceil(step) * step;
         let height = rect.height().div_ceil(step) * step;
         let mut cells = vec![0.0_f32; inputs.len() * width * height];
@@ -111,7 +121,47 @@ impl Net {
             }
         }
         let input = Tensor::from_vec(cells, (inputs.len(), 1, height, width), &self.device)?;
-        Ok(forward(&self.graph, &input, &self.architecture)?.logits)
+        forward(&self.graph, &input, &self.architecture)
+    }
+}
+
+/// What the hit head says of a frame, joined from its tiles.
+struct Hits {
+    area: usize,
+    pooled: Option<Tensor>,
+}
+
+impl Hits {
+    const fn new(area: usize) -> Self {
+        Self { area, pooled: None }
+    }
+
+    fn add(
+        &mut self,
+        output: &Output,
+        inner: PixelRect,
+        outer: PixelRect,
+    ) -> candle_core::Result<()> {
+        let Some(hit) = &output.hit else {
+            return Ok(());
+        };
+        let share = inner.area() as f64 / self.area.max(1) as f64;
+        let kept = inner.area() as f64 / outer.area().max(1) as f64;
+        let part = head::hit::part_of_frame(&hit.pooled, share, kept)?;
+        self.pooled = Some(match self.pooled.take() {
+            Some(pooled) => (pooled + part)?,
+            None => part,
+        });
+        Ok(())
+    }
+
+    /// One probability a frame; none without a hit head.
+    fn probabilities(&self, graph: &Graph) -> candle_core::Result<Vec<f32>> {
+        let Some(pooled) = &self.pooled else {
+            return Ok(Vec::new());
+        };
+        let logits = head::hit::logit(graph, pooled)?.to_vec1::<f32>()?;
+        Ok(logits.iter().map(|z| 1.0 / (1.0 + (-z).exp())).collect())
     }
 }
 
@@ -247,7 +297,7 @@ mod tests {
         let long = frame(3000, 24, 3);
         let tiled = net.predict(&[&long], None).unwrap().remove(0);
         let input = Standardisation::Local.apply(&long);
-        let logits = net.logits(&[input], long.pixels.rect(), 4).unwrap();
+        let logits = net.output(&[input], long.pixels.rect(), 4).unwrap().logits;
         let side = (logits.dim(2).unwrap(), logits.dim(3).unwrap());
         let values = logits.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         let mut whole = tiled.clone();

@@ -126,6 +126,51 @@ impl CustomOp3 for Convolution {
     }
 }
 
+/// The same with a ReLU where wanted; no graph is kept.
+pub fn folded_convolution(
+    kind: Kind,
+    x: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+    relu: bool,
+) -> Result<Tensor> {
+    fn typed<T: Real>(
+        op: &Convolution,
+        x: &Tensor,
+        w: &Tensor,
+        b: &Tensor,
+        relu: bool,
+    ) -> Result<Tensor> {
+        let (inputs, outputs, extent) = op.sizes(x.shape(), w.shape())?;
+        let (height, width) = op.0.output(extent.height, extent.width);
+        let mut out = vec![T::default(); extent.batch * outputs * height * width];
+        with_cells::<T, _>(x, |x| {
+            with_cells::<T, _>(w, |w| {
+                with_cells::<T, _>(b, |b| {
+                    forward(
+                        &Source::Plain([(x, inputs), (&[], 0)]),
+                        extent,
+                        &Packed::new(op.0, w, inputs, outputs),
+                        Finish {
+                            bias: Some(b),
+                            relu,
+                            accumulate: false,
+                        },
+                        vec![(&mut out, outputs)],
+                        false,
+                    );
+                    Ok(())
+                })
+            })
+        })?;
+        Tensor::from_vec(out, (extent.batch, outputs, height, width), x.device())
+    }
+    match x.dtype() {
+        DType::F64 => typed::<f64>(&Convolution(kind), x, weight, bias, relu),
+        _ => typed::<f32>(&Convolution(kind), x, weight, bias, relu),
+    }
+}
+
 /// A convolution with bias on the CPU, differentiable in all three arguments.
 pub fn convolution(kind: Kind, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
     x.contiguous()?.apply_op3(

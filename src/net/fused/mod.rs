@@ -5,10 +5,14 @@
 //! All parameters of a block come as one flat tensor (see [`Pieces`]) so that a block has at most
 //! three arguments, which is what candle's custom operations allow.
 
+pub mod blend;
 pub mod convolution;
 pub mod double;
 pub mod gate;
+pub mod group;
+pub mod normalise;
 pub mod pool;
+pub mod sure;
 
 use std::sync::{Arc, Mutex};
 

@@ -1,4 +1,6 @@
-//! The heads: from the finest map to the class logits by a 1x1 convolution. (The published one pads by 1 by mistake.)
+//! The heads: class logits from the finest map by a 1x1 convolution (the published one pads by 1 by mistake), and the hit head.
+
+pub mod hit;
 
 use candle_core::{Result, Tensor};
 
@@ -13,13 +15,12 @@ pub const CLASSES: usize = 3;
 
 pub fn layers(net: &Architecture) -> Vec<Layer> {
     let inputs = neck::outputs(net);
-    vec![Layer::new(
-        "head".to_owned(),
-        Kind::Point,
-        inputs,
-        CLASSES,
-        0,
-    )]
+    let name = "head".to_owned();
+    let mut layers = vec![Layer::new(name, Kind::Point, inputs, CLASSES, 0)];
+    if net.hit_head.is_some() {
+        layers.push(hit::layer(net));
+    }
+    layers
 }
 
 /// Logits (B, 3, H, W) of the neck's map.

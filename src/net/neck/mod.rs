@@ -1,5 +1,7 @@
 //! The neck: from the maps of all levels to one map of the finest.
 
+pub mod bifpn;
+pub mod fpn;
 pub mod gated;
 
 use candle_core::{Result, Tensor};
@@ -11,6 +13,8 @@ use super::layer::Layer;
 pub fn layers(net: &Architecture) -> Vec<Layer> {
     match net.neck {
         Neck::Gated => gated::layers(&net.channels),
+        Neck::Fpn { channels } => fpn::layers(&net.channels, channels),
+        Neck::BiFpn { channels, repeats } => bifpn::layers(&net.channels, channels, repeats),
     }
 }
 
@@ -18,6 +22,7 @@ pub fn layers(net: &Architecture) -> Vec<Layer> {
 pub fn outputs(net: &Architecture) -> usize {
     match net.neck {
         Neck::Gated => net.channels.first().copied().unwrap_or(1),
+        Neck::Fpn { channels } | Neck::BiFpn { channels, .. } => channels,
     }
 }
 
@@ -25,5 +30,7 @@ pub fn outputs(net: &Architecture) -> usize {
 pub fn forward(g: &Graph, maps: &[Tensor], net: &Architecture) -> Result<Tensor> {
     match net.neck {
         Neck::Gated => gated::forward(g, maps),
+        Neck::Fpn { .. } => fpn::forward(g, maps),
+        Neck::BiFpn { channels, repeats } => bifpn::forward(g, maps, channels, repeats),
     }
 }

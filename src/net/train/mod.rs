@@ -23,7 +23,7 @@ use self::optimizer::{AdamW, Settings};
 use self::schedule::{Plateau, learning_rate};
 use super::card::{Card, SetNote, today};
 use super::graph::{Graph, Parameters};
-use super::loss::focal;
+use super::objective::{LossConfig, loss_of};
 use super::standardise::Standardisation;
 use super::{Architecture, Error, declare, forward, open_device, save, start_from, tensors_of};
 use crate::domain::frame::Frame;
@@ -409,8 +409,12 @@ impl Run<'_> {
         let count = batch.target.len() / (side * side);
         let input = Tensor::from_vec(batch.input, (count, 1, side, side), self.device)?;
         let graph = Graph::training(parameters);
-        let logits = forward(&graph, &input, self.net)?.logits;
-        let loss = focal(&logits, Arc::new(batch.target), self.config.alpha)?;
+        let output = forward(&graph, &input, self.net)?;
+        let weights = LossConfig {
+            alpha: self.config.alpha,
+            hit: self.net.hit_head,
+        };
+        let loss = loss_of(&output, Arc::new(batch.target), &weights)?;
         let norm = optimizer.step(&parameters.vars, &loss.backward()?, learning_rate)?;
         graph.update_running(&mut parameters.running, 0.05);
         optimizer.average_moments(&parameters.running);
