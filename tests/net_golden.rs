@@ -101,7 +101,7 @@ fn fused_gradients_are_those_of_the_composed_net() {
 fn odd_sizes_and_batches_agree_with_candle() {
     let net = Architecture::plain(&[8, 12, 9]);
     let parameters = declare(&net, 5, DType::F32, &Device::Cpu).unwrap();
-    for (batch, height, width) in [(1, 4, 4), (2, 36, 52), (1, 8, 700), (3, 132, 4)] {
+    for (batch, height, width) in [(1, 4, 4), (2, 36, 52), (1, 8, 2700), (3, 132, 4)] {
         let count = batch * height * width;
         let cells: Vec<f32> = (0..count)
             .map(|i| ((i * 7919 % 1013) as f32 / 500.0) - 1.0)

@@ -7,6 +7,7 @@
 
 use rayon::prelude::*;
 
+use super::lanes::line::{Line, Terms};
 use super::lanes::{ALIGN, BLOCK, Forward, Real, WeightGradient};
 
 /// The four convolutions of the net.
@@ -243,6 +244,12 @@ impl<T: Real> Packed<T> {
         })
     }
 
+    /// The weights of one block of output channels, `[column][BLOCK]`.
+    pub fn block(&self, number: usize) -> &[T] {
+        let len = self.inputs * self.kind.columns() * BLOCK;
+        &self.blocks[number * len..(number + 1) * len]
+    }
+
     /// Weights that carry the gradient of the output of such a convolution back to its input;
     /// only the input channels `from..from + count`.
     pub fn transposed(
@@ -381,25 +388,16 @@ impl<T: Real> Scratch<T> {
         }
     }
 
-    /// Copies what the tile needs; with `clean`, cells between rows and after the end are zero.
-    fn fill(
-        &mut self,
-        kind: Kind,
-        source: &Source<'_, T>,
-        extent: Extent,
-        tile: Tile,
-        clean: bool,
-    ) {
+    /// Copies what the tile needs; cells between rows and after the end hold zeros or values of earlier tiles.
+    fn fill(&mut self, kind: Kind, source: &Source<'_, T>, extent: Extent, tile: Tile) {
         let channels = source.channels();
         let border = usize::from(kind == Kind::Same3);
         self.pitch = tile.width + 2 * border;
         self.flat = (tile.height * self.pitch).next_multiple_of(ALIGN);
         let plane = (self.flat + border * (2 * self.pitch + 2)).next_multiple_of(ALIGN);
         let planes = channels * if kind == Kind::Down2 { 4 } else { 1 };
-        if clean {
-            self.cells.clear();
-        }
-        self.cells.resize(planes * plane, T::default());
+        // A row that is read alone is read in whole vectors, the last one over its end.
+        self.cells.resize(planes * plane + ALIGN, T::default());
         self.columns.clear();
         for channel in 0..planes {
             match kind {
@@ -416,7 +414,7 @@ impl<T: Real> Scratch<T> {
         let (width, pitch) = (tile.width, self.pitch);
         match kind {
             Kind::Point | Kind::Up2 => {
-                for (c, plane) in self.cells.chunks_exact_mut(plane).enumerate() {
+                for (c, plane) in self.cells.chunks_exact_mut(plane).take(planes).enumerate() {
                     for (r, row) in plane.chunks_exact_mut(pitch).take(tile.height).enumerate() {
                         source.row(extent, tile.n, c, tile.y + r, tile.x, row);
                     }
@@ -425,7 +423,7 @@ impl<T: Real> Scratch<T> {
             Kind::Same3 => {
                 let left = usize::from(tile.x == 0);
                 let right = usize::from(tile.x + width == extent.width);
-                for (c, plane) in self.cells.chunks_exact_mut(plane).enumerate() {
+                for (c, plane) in self.cells.chunks_exact_mut(plane).take(planes).enumerate() {
                     for r in 0..tile.height + 2 {
                         let row = &mut plane[r * pitch..(r + 1) * pitch];
                         let y = tile.y + r;
@@ -475,7 +473,7 @@ fn tile_area(planes: usize) -> usize {
 
 /// The convolution of a source; returns sum and sum of squares per output channel if asked.
 ///
-/// `extent` is the source's; `outputs` are one or two zeroed (or, to accumulate, filled) tensors whose
+/// `extent` is the source's; `outputs` are one or two tensors (to accumulate, filled ones) whose
 /// channels follow each other, of `kind.output` size. Sizes for `Down2` are even.
 pub fn forward<T: Real>(
     source: &Source<'_, T>,
@@ -510,29 +508,34 @@ pub fn forward<T: Real>(
         .map_init(
             || (Scratch::empty(), Vec::new()),
             |(scratch, sums), (&tile, mut rows)| {
-                scratch.fill(kind, source, extent, tile, false);
+                scratch.fill(kind, source, extent, tile);
                 sums.resize(BLOCK * scratch.flat, T::default());
                 let mut found = vec![[0.0; 2]; if moments { weights.outputs } else { 0 }];
                 for (block, packed) in weights.blocks.chunks_exact(block_weights).enumerate() {
                     let first = block * BLOCK;
-                    T::forward(Forward {
-                        input: &scratch.cells,
-                        columns: &scratch.columns,
-                        weights: packed,
-                        out: sums,
-                        flat: scratch.flat,
-                        used: BLOCK.min(matrix_rows - first),
-                    });
-                    store(
-                        kind,
-                        scratch,
-                        sums,
-                        first,
-                        matrix_rows,
-                        tile,
-                        finish,
-                        &mut rows,
-                    );
+                    let used = BLOCK.min(matrix_rows - first);
+                    if tile.width >= LINE && kind != Kind::Up2 && !finish.accumulate {
+                        lines(scratch, packed, first, tile, finish, &mut rows[..], used);
+                    } else {
+                        T::forward(Forward {
+                            input: &scratch.cells,
+                            columns: &scratch.columns,
+                            weights: packed,
+                            out: sums,
+                            flat: scratch.flat,
+                            used,
+                        });
+                        store(
+                            kind,
+                            scratch,
+                            sums,
+                            first,
+                            matrix_rows,
+                            tile,
+                            finish,
+                            &mut rows,
+                        );
+                    }
                     if moments {
                         let channels =
                             first / kind.rows()..(first + BLOCK).min(matrix_rows) / kind.rows();
@@ -558,6 +561,45 @@ pub fn forward<T: Real>(
         }
     }
     total
+}
+
+/// Rows at least this long are computed one by one and stored where they belong; shorter ones several at once, because
+/// vectors would stick out of them.
+const LINE: usize = 64;
+
+/// One block of output channels of a tile, row by row.
+fn lines<T: Real>(
+    scratch: &Scratch<T>,
+    packed: &[T],
+    first: usize,
+    tile: Tile,
+    finish: Finish<'_, T>,
+    rows: &mut [&mut [T]],
+    used: usize,
+) {
+    let bias = std::array::from_fn(|o| {
+        let of = finish.bias.and_then(|bias| bias.get(first + o));
+        of.copied().unwrap_or_default()
+    });
+    for r in 0..tile.height {
+        let mut rows = rows
+            .iter_mut()
+            .skip(first * tile.height + r)
+            .step_by(tile.height);
+        let mut out: [&mut [T]; BLOCK] =
+            std::array::from_fn(|_| rows.next().map(|row| &mut **row).unwrap_or_default());
+        T::line(Line {
+            terms: &[Terms {
+                input: &scratch.cells[r * scratch.pitch..],
+                columns: &scratch.columns,
+                weights: packed,
+                bias,
+                relu: finish.relu,
+            }],
+            out: &mut out[..used],
+            width: tile.width,
+        });
+    }
 }
 
 #[expect(
@@ -678,15 +720,18 @@ pub fn weight_gradient<T: Real>(
             let mut rows = Vec::new();
             let mut sums = vec![T::default(); padded * columns];
             for &tile in tiles {
-                scratch.fill(kind, source, extent, tile, true);
+                scratch.fill(kind, source, extent, tile);
                 let flat = scratch.flat;
-                rows.clear();
                 rows.resize(padded * flat, T::default());
                 for (c, plane) in rows.chunks_exact_mut(flat).take(outputs).enumerate() {
                     for r in 0..tile.height {
-                        let row = &mut plane[r * scratch.pitch..][..tile.width];
+                        let row = &mut plane[r * scratch.pitch..(r + 1) * scratch.pitch];
+                        let (row, between) = row.split_at_mut(tile.width);
                         gradient.row(coarse, tile.n, c, tile.y + r, tile.x, row);
+                        // What is no output pixel has no gradient, whatever the input holds there.
+                        between.fill(T::default());
                     }
+                    plane[tile.height * scratch.pitch..].fill(T::default());
                 }
                 let blocks = sums
                     .chunks_exact_mut(columns * BLOCK)

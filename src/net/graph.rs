@@ -194,6 +194,21 @@ impl Graph {
         })
     }
 
+    /// The same net in another precision; half precision runs by candle's own operations everywhere.
+    pub fn to_dtype(mut self, dtype: DType) -> Result<Self> {
+        for tensor in self.tensors.values_mut() {
+            *tensor = tensor.to_dtype(dtype)?;
+        }
+        self.fused &= matches!(dtype, DType::F32 | DType::F64);
+        Ok(self)
+    }
+
+    /// The precision that the net computes in.
+    pub fn dtype(&self) -> DType {
+        let first = self.tensors.values().next();
+        first.map_or(DType::F32, Tensor::dtype)
+    }
+
     fn tensor(&self, name: &str) -> Result<&Tensor> {
         match self.tensors.get(name) {
             Some(tensor) => Ok(tensor),

@@ -5,6 +5,10 @@
 //! `weight_gradient` computes `out[o][column] = sum over p of g[o][p] * input[offset[column] + p]`.
 //! Chosen at run time: AVX-512, AVX2 with FMA, or arrays of four that any compiler turns into vectors.
 
+pub mod line;
+
+use self::line::Line;
+
 /// How many output channels one packed block of weights holds.
 pub const BLOCK: usize = 8;
 /// Flat lengths are rounded up to this many positions.
@@ -56,11 +60,12 @@ pub trait Real:
     fn exponential(self) -> Self;
     fn forward(job: Forward<'_, Self>);
     fn weight_gradient(job: WeightGradient<'_, Self>);
+    fn line(job: Line<'_, '_, Self>);
 }
 
 /// A vector register of `N` numbers.
 trait Lanes: Copy {
-    type T: Copy + std::ops::Add<Output = Self::T>;
+    type T: Copy + Default + std::ops::Add<Output = Self::T>;
     const N: usize;
     fn zero() -> Self;
     fn splat(value: Self::T) -> Self;
@@ -69,6 +74,9 @@ trait Lanes: Copy {
     fn store(self, to: &mut [Self::T]);
     /// `self * b + c`.
     fn fma(self, b: Self, c: Self) -> Self;
+    fn add(self, b: Self) -> Self;
+    /// The greater of this and zero.
+    fn or_zero(self) -> Self;
     fn sum(self) -> Self::T;
 }
 
@@ -207,6 +215,14 @@ macro_rules! four {
                 Self(std::array::from_fn(|i| self.0[i] * b.0[i] + c.0[i]))
             }
             #[inline(always)]
+            fn add(self, b: Self) -> Self {
+                Self(std::array::from_fn(|i| self.0[i] + b.0[i]))
+            }
+            #[inline(always)]
+            fn or_zero(self) -> Self {
+                Self(self.0.map(|x| if x > 0.0 { x } else { 0.0 }))
+            }
+            #[inline(always)]
             fn sum(self) -> $real {
                 (self.0[0] + self.0[1]) + (self.0[2] + self.0[3])
             }
@@ -232,6 +248,9 @@ impl Real for f64 {
     fn weight_gradient(job: WeightGradient<'_, Self>) {
         weight_gradient::<Four<f64>, 4, 1>(job);
     }
+    fn line(job: Line<'_, '_, Self>) {
+        line::line::<Four<f64>, 4, 1>(job);
+    }
 }
 
 impl Real for f32 {
@@ -256,6 +275,11 @@ impl Real for f32 {
         };
         weight_gradient::<Four<f32>, 4, 2>(job);
     }
+    fn line(job: Line<'_, '_, Self>) {
+        #[cfg(target_arch = "x86_64")]
+        let Err(job) = x86::line(job) else { return };
+        line::line::<Four<f32>, 4, 2>(job);
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -264,8 +288,34 @@ impl Real for f32 {
     reason = "vector registers: features are detected before use, loads and stores stay inside checked slices"
 )]
 mod x86 {
+    use super::line::{self, Line};
     use super::{Forward, Lanes, WeightGradient};
     use std::arch::x86_64::*;
+    use std::sync::OnceLock;
+
+    /// The widest vectors that may be used.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    enum Width {
+        Avx512,
+        Avx2,
+        None,
+    }
+
+    /// What the processor has; `PEAKNET_SIMD=avx2` or `none` asks for less, to time what other processors would do.
+    fn width() -> Width {
+        static WIDTH: OnceLock<Width> = OnceLock::new();
+        *WIDTH.get_or_init(|| {
+            let most = std::env::var("PEAKNET_SIMD").unwrap_or_default();
+            let has_avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+            match most.as_str() {
+                "none" => Width::None,
+                "avx2" if has_avx2 => Width::Avx2,
+                _ if is_x86_feature_detected!("avx512f") => Width::Avx512,
+                _ if has_avx2 => Width::Avx2,
+                _ => Width::None,
+            }
+        })
+    }
 
     /// Eight f32. Made only inside functions that run after AVX2 and FMA were detected.
     #[derive(Clone, Copy)]
@@ -304,6 +354,14 @@ mod x86 {
             Self(unsafe { _mm256_fmadd_ps(self.0, b.0, c.0) })
         }
         #[inline(always)]
+        fn add(self, b: Self) -> Self {
+            Self(unsafe { _mm256_add_ps(self.0, b.0) })
+        }
+        #[inline(always)]
+        fn or_zero(self) -> Self {
+            Self(unsafe { _mm256_max_ps(self.0, _mm256_setzero_ps()) })
+        }
+        #[inline(always)]
         fn sum(self) -> f32 {
             let mut cells = [0.0; 8];
             self.store(&mut cells);
@@ -338,6 +396,14 @@ mod x86 {
             Self(unsafe { _mm512_fmadd_ps(self.0, b.0, c.0) })
         }
         #[inline(always)]
+        fn add(self, b: Self) -> Self {
+            Self(unsafe { _mm512_add_ps(self.0, b.0) })
+        }
+        #[inline(always)]
+        fn or_zero(self) -> Self {
+            Self(unsafe { _mm512_max_ps(self.0, _mm512_setzero_ps()) })
+        }
+        #[inline(always)]
         fn sum(self) -> f32 {
             unsafe { _mm512_reduce_add_ps(self.0) }
         }
@@ -367,6 +433,20 @@ mod x86 {
         super::weight_gradient::<Avx2, 4, 2>(job);
     }
 
+    #[target_feature(enable = "avx512f")]
+    fn line_avx512(job: Line<'_, '_, f32>) {
+        if job.out.len() <= 4 {
+            line::line::<Avx512, 4, 4>(job);
+        } else {
+            line::line::<Avx512, 8, 3>(job);
+        }
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    fn line_avx2(job: Line<'_, '_, f32>) {
+        line::line::<Avx2, 4, 3>(job);
+    }
+
     /// Both inner loops of one instruction set.
     #[cfg(test)]
     type Kernels = (fn(Forward<'_, f32>), fn(WeightGradient<'_, f32>));
@@ -383,28 +463,36 @@ mod x86 {
 
     /// Does the job, or gives it back where the processor has neither AVX-512 nor AVX2.
     pub fn forward(job: Forward<'_, f32>) -> Result<(), Forward<'_, f32>> {
-        if is_x86_feature_detected!("avx512f") {
-            // SAFETY: the feature was just detected.
-            unsafe { forward_avx512(job) };
-        } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            // SAFETY: both features were just detected.
-            unsafe { forward_avx2(job) };
-        } else {
-            return Err(job);
+        match width() {
+            // SAFETY: the feature was detected.
+            Width::Avx512 => unsafe { forward_avx512(job) },
+            // SAFETY: both features were detected.
+            Width::Avx2 => unsafe { forward_avx2(job) },
+            Width::None => return Err(job),
         }
         Ok(())
     }
 
     /// Does the job, or gives it back where the processor has neither AVX-512 nor AVX2.
     pub fn weight_gradient(job: WeightGradient<'_, f32>) -> Result<(), WeightGradient<'_, f32>> {
-        if is_x86_feature_detected!("avx512f") {
-            // SAFETY: the feature was just detected.
-            unsafe { weight_gradient_avx512(job) };
-        } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            // SAFETY: both features were just detected.
-            unsafe { weight_gradient_avx2(job) };
-        } else {
-            return Err(job);
+        match width() {
+            // SAFETY: the feature was detected.
+            Width::Avx512 => unsafe { weight_gradient_avx512(job) },
+            // SAFETY: both features were detected.
+            Width::Avx2 => unsafe { weight_gradient_avx2(job) },
+            Width::None => return Err(job),
+        }
+        Ok(())
+    }
+
+    /// Does the job, or gives it back where the processor has neither AVX-512 nor AVX2.
+    pub fn line<'a, 'b>(job: Line<'a, 'b, f32>) -> Result<(), Line<'a, 'b, f32>> {
+        match width() {
+            // SAFETY: the feature was detected.
+            Width::Avx512 => unsafe { line_avx512(job) },
+            // SAFETY: both features were detected.
+            Width::Avx2 => unsafe { line_avx2(job) },
+            Width::None => return Err(job),
         }
         Ok(())
     }

@@ -3,9 +3,10 @@
 use candle_core::Tensor;
 use rayon::prelude::*;
 
+use super::fused::with_cells;
 use super::graph::Graph;
 use super::standardise::Standardisation;
-use super::{Error, Net, Output, forward, head};
+use super::{Error, Net, Output, forward, head, quick};
 use crate::domain::frame::{Frame, bad};
 use crate::domain::grid::{Grid, PixelRect};
 use crate::domain::labels::{Class, Sheet};
@@ -88,16 +89,14 @@ impl Net {
             hits.add(&output, inner, outer)?;
             let logits = output.logits;
             let side = (logits.dim(2)?, logits.dim(3)?);
-            let values = logits
-                .to_device(&candle_core::Device::Cpu)?
-                .flatten_all()?
-                .to_vec1::<f32>()?;
             let image = head::CLASSES * side.0 * side.1;
-            for ((frame, prediction), logits) in
-                frames.iter().zip(&mut out).zip(values.chunks(image))
-            {
-                write_tile(frame, prediction, logits, side, inner, outer, threshold);
-            }
+            with_cells(&logits.to_device(&candle_core::Device::Cpu)?, |values| {
+                let predictions = frames.iter().zip(&mut out);
+                for ((frame, prediction), logits) in predictions.zip(values.chunks(image)) {
+                    write_tile(frame, prediction, logits, side, inner, outer, threshold);
+                }
+                Ok(())
+            })?;
         }
         for (prediction, hit) in out.iter_mut().zip(hits.probabilities(&self.graph)?) {
             prediction.hit_probability = Some(hit);
@@ -112,6 +111,17 @@ impl Net {
         rect: PixelRect,
         step: usize,
     ) -> candle_core::Result<Output> {
+        let input = self.input(inputs, rect, step)?;
+        forward(&self.graph, &input, &self.architecture)
+    }
+
+    /// A rectangle of all inputs (B, 1, H, W), padded with zeros to a multiple of `step`.
+    pub(super) fn input(
+        &self,
+        inputs: &[Grid<f32>],
+        rect: PixelRect,
+        step: usize,
+    ) -> candle_core::Result<Tensor> {
         let width = rect.width().div_ceil(step) * step;
         let height = rect.height().div_ceil(step) * step;
         let mut cells = vec![0.0_f32; inputs.len() * width * height];
@@ -120,8 +130,7 @@ impl Net {
                 row[..rect.width()].copy_from_slice(&input.row(y)[rect.x0..rect.x1]);
             }
         }
-        let input = Tensor::from_vec(cells, (inputs.len(), 1, height, width), &self.device)?;
-        forward(&self.graph, &input, &self.architecture)
+        Tensor::from_vec(cells, (inputs.len(), 1, height, width), &self.device)
     }
 }
 
@@ -160,7 +169,9 @@ impl Hits {
         let Some(pooled) = &self.pooled else {
             return Ok(Vec::new());
         };
-        let logits = head::hit::logit(graph, pooled)?.to_vec1::<f32>()?;
+        let logits = head::hit::logit(graph, pooled)?
+            .to_dtype(candle_core::DType::F32)?
+            .to_vec1::<f32>()?;
         Ok(logits.iter().map(|z| 1.0 / (1.0 + (-z).exp())).collect())
     }
 }
@@ -211,6 +222,7 @@ fn write_tile(
     threshold: Option<f32>,
 ) {
     let area = rows * columns;
+    let (asked, least) = (threshold.is_some(), threshold.unwrap_or_default());
     let width = frame.width().max(1);
     let classes = prediction.classes.cells_mut().par_chunks_mut(width);
     let peaks = prediction.peak.cells_mut().par_chunks_mut(width);
@@ -222,27 +234,31 @@ fn write_tile(
         .filter(|(y, _)| *y >= inner.y0 && *y < inner.y1)
         .for_each(|(y, ((classes, peaks), artifacts))| {
             let bits = frame.bad.row(y);
-            for x in inner.x0..inner.x1 {
-                if bits[x] & bad::NOT_VALID != 0 {
-                    continue;
-                }
-                let at = (y - outer.y0) * columns + x - outer.x0;
-                let z = [logits[at], logits[area + at], logits[2 * area + at]];
-                let top = z[0].max(z[1]).max(z[2]);
-                let e = z.map(|z| (z - top).exp());
-                let sum = e[0] + e[1] + e[2];
-                let (peak, artifact) = (e[1] / sum, e[2] / sum);
-                let is_peak = threshold.map_or(z[1] > z[0] && z[1] > z[2], |t| peak >= t);
-                let class = if is_peak {
-                    Class::Peak
-                } else if z[2] > z[0] {
-                    Class::Artifact
+            let start = (y - outer.y0) * columns + inner.x0 - outer.x0;
+            let z = [0, 1, 2].map(|c| &logits[c * area + start..][..inner.width()]);
+            let z = z[0].iter().zip(z[1]).zip(z[2]);
+            let out = classes[inner.x0..inner.x1]
+                .iter_mut()
+                .zip(&mut peaks[inner.x0..inner.x1])
+                .zip(&mut artifacts[inner.x0..inner.x1]);
+            let bits = &bits[inner.x0..inner.x1];
+            for ((((class, peak), artifact), bits), ((&z0, &z1), &z2)) in out.zip(bits).zip(z) {
+                let valid = u8::from(bits & bad::NOT_VALID == 0);
+                let top = z0.max(z1).max(z2);
+                let e = [z0, z1, z2].map(|z| quick::exp(z - top));
+                let share = 1.0 / (e[0] + e[1] + e[2]);
+                let (p1, p2) = (e[1] * share, e[2] * share);
+                let most = (z1 > z0) & (z1 > z2);
+                let is_peak = if asked { p1 >= least } else { most };
+                let other = if z2 > z0 {
+                    Class::Artifact.code()
                 } else {
-                    Class::Background
+                    Class::Background.code()
                 };
-                classes[x] = class.code();
-                peaks[x] = (peak * 255.0).round() as u8;
-                artifacts[x] = (artifact * 255.0).round() as u8;
+                let code = if is_peak { Class::Peak.code() } else { other };
+                *class = code * valid;
+                *peak = (p1 * 255.0 + 0.5) as u8 * valid;
+                *artifact = (p2 * 255.0 + 0.5) as u8 * valid;
             }
         });
 }

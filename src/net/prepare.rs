@@ -8,6 +8,7 @@
 
 use rayon::prelude::*;
 
+use super::quick;
 use crate::domain::frame::{Frame, bad};
 use crate::domain::grid::Grid;
 
@@ -37,28 +38,32 @@ pub fn prepare(frame: &Frame) -> Grid<f32> {
     let noise_floor = floor_of(&raw);
     let (levels, noises) = smooth(&raw, columns, rows, noise_floor);
     let mut out = Grid::filled(width, height, 0.0_f32);
+    let places: Vec<_> = (0..width).map(|x| between(x, columns)).collect();
     out.cells_mut()
         .par_chunks_mut(width.max(1))
         .enumerate()
-        .for_each(|(y, out)| {
+        .for_each_init(Vec::new, |scale, (y, out)| {
             let (upper, lower, v) = between(y, rows);
-            let pixels = frame.pixels.row(y);
-            let bits = frame.bad.row(y);
             let mix = |map: &[f32], column: usize| {
                 let (a, b) = (map[upper * columns + column], map[lower * columns + column]);
                 a + (b - a) * v
             };
-            let level_row: Vec<f32> = (0..columns).map(|c| mix(&levels, c)).collect();
-            let noise_row: Vec<f32> = (0..columns).map(|c| mix(&noises, c)).collect();
-            for (x, (out, (value, bits))) in out.iter_mut().zip(pixels.iter().zip(bits)).enumerate()
-            {
-                if bits & bad::NOT_VALID != 0 {
-                    continue;
-                }
-                let (left, right, u) = between(x, columns);
-                let level = level_row[left] + (level_row[right] - level_row[left]) * u;
-                let noise = noise_row[left] + (noise_row[right] - noise_row[left]) * u;
-                *out = ((value - level) / (noise * BEND)).asinh();
+            let row: Vec<[f32; 2]> = (0..columns)
+                .map(|c| [mix(&levels, c), mix(&noises, c)])
+                .collect();
+            scale.clear();
+            scale.extend(places.iter().map(|&(left, right, u)| {
+                let (a, b) = (row[left], row[right]);
+                [a[0] + (b[0] - a[0]) * u, a[1] + (b[1] - a[1]) * u]
+            }));
+            let pixels = frame.pixels.row(y).iter().zip(frame.bad.row(y));
+            for ((out, (value, bits)), &[level, noise]) in out.iter_mut().zip(pixels).zip(&*scale) {
+                let input = quick::asinh((value - level) / (noise * BEND));
+                *out = if bits & bad::NOT_VALID == 0 {
+                    input
+                } else {
+                    0.0
+                };
             }
         });
     out

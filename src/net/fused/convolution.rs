@@ -5,7 +5,7 @@ use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor, b
 use super::super::conv::{Extent, Finish, Kind, Packed, Source, forward, weight_gradient};
 use super::super::lanes::Real;
 use super::super::norm::plain_sums;
-use super::{cells, extent_of, tensor, with_cells};
+use super::{cells, extent_of, tensor, with_cells, zeros};
 
 /// A convolution with bias; arguments input, weight, bias.
 struct Convolution(Kind);
@@ -29,7 +29,7 @@ impl Convolution {
             cells(s[2], l[2])?,
         );
         let (height, width) = self.0.output(extent.height, extent.width);
-        let mut out = vec![T::default(); extent.batch * outputs * height * width];
+        let mut out = zeros(extent.batch * outputs * height * width);
         forward(
             &Source::Plain([(x, inputs), (&[], 0)]),
             extent,
@@ -71,7 +71,7 @@ impl Convolution {
                     let gb: Vec<T> = gb.iter().map(|s| T::real(s[0])).collect();
                     let mut gx = None;
                     if x.track_op() {
-                        let mut out = vec![T::default(); xs.len()];
+                        let mut out = zeros(xs.len());
                         forward(
                             &gradient,
                             fine,

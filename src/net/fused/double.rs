@@ -7,7 +7,10 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape
 use super::super::conv::{Affine, Extent, Finish, Kind, Packed, Source, forward, weight_gradient};
 use super::super::lanes::Real;
 use super::super::norm::{BatchStatistics, masked_sums, plain_sums};
-use super::{Pieces, Seen, cells, each_plane, extent_of, note, tensor, with_bias, with_cells};
+use super::rows;
+use super::{
+    Pieces, Seen, cells, each_plane, extent_of, note, tensor, with_bias, with_cells, zeros,
+};
 
 /// What the backward pass of a double convolution needs.
 struct DoubleSaved<T> {
@@ -63,7 +66,7 @@ impl<T: Real> Double<T> {
         let p = DoubleParameters::new(flat, inputs, outputs)?;
         let source = Source::Plain(x);
         let plane = extent.plane();
-        let fresh = || vec![T::default(); extent.batch * outputs * plane];
+        let fresh = || zeros(extent.batch * outputs * plane);
         let convolve = |kind, source: &Source<'_, T>, weight: &[T], out: &mut Vec<T>| {
             let packed = Packed::new(
                 kind,
@@ -141,7 +144,7 @@ impl<T: Real> Double<T> {
         let source = Source::Plain(x);
         let [s1, s2, s3] = &saved.statistics;
         let [n1, n2, n3] = &saved.affine;
-        let zeros = || vec![T::default(); outputs];
+        let none = || vec![T::default(); outputs];
 
         let (gn2, g_gamma2, g_beta2) = s2.backward(n2, &masked_sums(&saved.second, g, n2, extent));
         let second = Source::NormGrad {
@@ -153,7 +156,7 @@ impl<T: Real> Double<T> {
         };
         let hidden = Source::NormRelu(&saved.first, n1);
         let gw2 = weight_gradient(Kind::Same3, &hidden, extent, &second);
-        let mut g1 = vec![T::default(); saved.first.len()];
+        let mut g1 = zeros(saved.first.len());
         forward(
             &second,
             extent,
@@ -186,7 +189,7 @@ impl<T: Real> Double<T> {
         let mut from = 0;
         for (i, (&(values, channels), gx)) in x.iter().zip(&mut gx).enumerate() {
             if wanted[i] && channels > 0 {
-                let mut out = vec![T::default(); values.len()];
+                let mut out = zeros(values.len());
                 for (kind, source, weight, accumulate) in [
                     (Kind::Same3, &first, p.first[0], false),
                     (Kind::Point, &short, p.short[0], true),
@@ -209,15 +212,15 @@ impl<T: Real> Double<T> {
         }
         let parameters = [
             gw1,
-            zeros(),
+            none(),
             g_gamma1,
             g_beta1,
             gw2,
-            zeros(),
+            none(),
             g_gamma2,
             g_beta2,
             gw3,
-            zeros(),
+            none(),
             g_gamma3,
             g_beta3,
         ]
@@ -372,54 +375,35 @@ pub fn folded_double_convolution(
         extent: Extent,
         [first, second, short]: [FoldedConvolution<'_>; 3],
     ) -> Result<Tensor> {
-        let outputs = first.1.elem_count();
-        let cells = extent.batch * outputs * extent.plane();
-        let convolve = |kind,
-                        source: &Source<'_, T>,
-                        inputs,
-                        (w, b): FoldedConvolution<'_>,
-                        relu,
-                        accumulate,
-                        out: &mut Vec<T>| {
-            with_cells::<T, _>(w, |w| {
-                with_cells::<T, _>(b, |b| {
-                    forward(
-                        source,
-                        extent,
-                        &Packed::new(kind, w, inputs, outputs),
-                        Finish {
-                            bias: Some(b),
-                            relu,
-                            accumulate,
-                        },
-                        vec![(out, outputs)],
-                        false,
-                    );
-                    Ok(())
+        let (inputs, outputs) = (x[0].1 + x[1].1, first.1.elem_count());
+        let wanted = [
+            outputs * inputs * 9,
+            outputs * outputs * 9,
+            outputs * inputs,
+        ];
+        for ((weight, bias), wanted) in [first, second, short].into_iter().zip(wanted) {
+            if (weight.elem_count(), bias.elem_count()) != (wanted, outputs) {
+                bail!("a double convolution got {inputs} channels for other weights");
+            }
+        }
+        let out = with_both(first, |first| {
+            with_both(second, |second| {
+                with_both(short, |short| {
+                    Ok(rows::double_convolution(x, extent, [first, second, short]))
                 })
             })
-        };
-        let inputs = x[0].1 + x[1].1;
-        let source = Source::Plain(x);
-        let mut hidden = vec![T::default(); cells];
-        convolve(
-            Kind::Same3,
-            &source,
-            inputs,
-            first,
-            true,
-            false,
-            &mut hidden,
-        )?;
-        let mut out = vec![T::default(); cells];
-        convolve(Kind::Point, &source, inputs, short, false, false, &mut out)?;
-        let hidden = Source::Plain([(&hidden, outputs), (&[], 0)]);
-        convolve(Kind::Same3, &hidden, outputs, second, true, true, &mut out)?;
+        })?;
         Tensor::from_vec(
             out,
             (extent.batch, outputs, extent.height, extent.width),
             &candle_core::Device::Cpu,
         )
+    }
+    fn with_both<T: Real, R>(
+        (weight, bias): FoldedConvolution<'_>,
+        f: impl FnOnce((&[T], &[T])) -> Result<R>,
+    ) -> Result<R> {
+        with_cells(weight, |weight| with_cells(bias, |bias| f((weight, bias))))
     }
     fn both<T: Real>(
         x: &Tensor,

@@ -11,7 +11,9 @@ use super::super::conv::{
 use super::super::lanes::Real;
 use super::super::norm::{BatchStatistics, channel_sums, plain_sums};
 use super::double::FoldedConvolution;
-use super::{Pieces, Seen, cells, each_plane, extent_of, note, tensor, with_bias, with_cells};
+use super::{
+    Pieces, Seen, cells, each_plane, extent_of, note, tensor, with_bias, with_cells, zeros,
+};
 
 struct GateSaved<T> {
     skip: Vec<T>,
@@ -68,7 +70,7 @@ impl<T: Real> Gate<T> {
     ) -> Result<Vec<T>> {
         let p = GateParameters::new(flat, skip.1, coarse.1)?;
         let inner = skip.1;
-        let fresh = |channels: usize| vec![T::default(); half.batch * channels * half.plane()];
+        let fresh = |channels: usize| zeros(half.batch * channels * half.plane());
         let none = (&[][..], 0);
         let convolve =
             |source: &Source<'_, T>, extent, kind, weight, inputs, outputs, out: &mut Vec<T>| {
@@ -154,7 +156,7 @@ impl<T: Real> Gate<T> {
         // Through the product: the skip's share, and the gradient of the upsampled gate.
         let mut g_skip = multiply_by_upsampled(g, inner, &saved.sigmoid, fine);
         let plane = fine.plane();
-        let mut g_up = vec![T::default(); fine.batch * plane];
+        let mut g_up = zeros(fine.batch * plane);
         g_up.par_chunks_mut(fine.width.max(1))
             .enumerate()
             .for_each(|(row, out)| {
@@ -187,7 +189,7 @@ impl<T: Real> Gate<T> {
         let gw3 = weight_gradient(Kind::Point, &hidden, half, &score);
 
         // Through the sum and its ReLU: both norms see the same gradient.
-        let mut g_sum = vec![T::default(); saved.skip.len()];
+        let mut g_sum = zeros(saved.skip.len());
         forward(
             &score,
             half,
@@ -250,7 +252,7 @@ impl<T: Real> Gate<T> {
             vec![(&mut g_skip, inner)],
             false,
         );
-        let mut g_coarse = vec![T::default(); coarse.0.len()];
+        let mut g_coarse = zeros(coarse.0.len());
         forward(
             &b,
             half,
@@ -306,15 +308,21 @@ fn upsampled_row<T: Real>(map: &[T], extent: Extent, y: usize, mixed: &mut Vec<T
     mixed.clear();
     let (a, b) = (&map[near * width..][..width], &map[far * width..][..width]);
     mixed.extend(a.iter().zip(b).map(|(&a, &b)| most * a + least * b));
-    for (x, out) in out.iter_mut().enumerate() {
+    // The ends, which have a neighbour less, one by one; between them a loop without branches.
+    for x in [0, width * 2 - 1] {
         let (near, far) = neighbours(x, width);
-        *out = most * mixed[near] + least * mixed[far];
+        out[x] = most * mixed[near] + least * mixed[far];
+    }
+    let pairs = mixed.windows(2);
+    for (out, pair) in out[1..].chunks_exact_mut(2).zip(pairs) {
+        out[0] = most * pair[0] + least * pair[1];
+        out[1] = most * pair[1] + least * pair[0];
     }
 }
 
 /// Every channel of `x` times the upsampled one-channel `map`, which has half the extent.
 pub fn multiply_by_upsampled<T: Real>(x: &[T], channels: usize, map: &[T], fine: Extent) -> Vec<T> {
-    let mut up = vec![T::default(); fine.batch * fine.plane()];
+    let mut up = zeros(fine.batch * fine.plane());
     let quarter = fine.plane() / 4;
     up.par_chunks_mut(fine.width.max(1))
         .enumerate()
@@ -322,7 +330,7 @@ pub fn multiply_by_upsampled<T: Real>(x: &[T], channels: usize, map: &[T], fine:
             let (n, y) = (row / fine.height, row % fine.height);
             upsampled_row(&map[n * quarter..(n + 1) * quarter], fine, y, mixed, out);
         });
-    let mut out = vec![T::default(); x.len()];
+    let mut out = zeros(x.len());
     let plane = fine.plane();
     each_plane(&mut out, plane, channels, |i, _, out| {
         let (x, up) = (
@@ -489,7 +497,7 @@ fn folded<T: Real>(
             })
         })
     };
-    let fresh = |channels: usize| vec![T::default(); half.batch * channels * half.plane()];
+    let fresh = |channels: usize| zeros(half.batch * channels * half.plane());
     let mut hidden = fresh(inner);
     let mut gate = fresh(1);
     let out = with_cells::<T, _>(skip, |skip| {

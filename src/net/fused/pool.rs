@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::super::conv::Extent;
 use super::super::lanes::Real;
-use super::{cells, extent_of, tensor, with_cells};
+use super::{cells, extent_of, tensor, with_cells, zeros};
 
 /// 2x2 maximum with stride 2; the gradient goes to the first of equal cells, as in PyTorch.
 struct MaxPool;
@@ -14,7 +14,7 @@ struct MaxPool;
 pub fn max_pool_cells<T: Real>(x: &[T], extent: Extent) -> Vec<T> {
     let (height, width) = (extent.height / 2, extent.width / 2);
     let larger = |a: T, b: T| if b > a { b } else { a };
-    let mut out = vec![T::default(); x.len() / 4];
+    let mut out = zeros(x.len() / 4);
     out.par_chunks_mut((height * width).max(1))
         .zip(x.par_chunks(extent.plane().max(1)))
         .for_each(|(out, x)| {
@@ -41,7 +41,7 @@ impl MaxPool {
         let (height, width) = (extent.height / 2, extent.width / 2);
         with_cells::<T, _>(x, |xs| {
             with_cells::<T, _>(g, |g| {
-                let mut out = vec![T::default(); xs.len()];
+                let mut out = zeros(xs.len());
                 out.par_chunks_mut(extent.plane().max(1))
                     .zip(xs.par_chunks(extent.plane().max(1)))
                     .zip(g.par_chunks((height * width).max(1)))
