@@ -19,7 +19,9 @@ fn half_precision_finds_the_same_classes() {
     let input = Tensor::from_slice(input.cells(), (1, 1, 320, 320), &Device::Cpu).unwrap();
     let classes = |dtype| {
         let graph = Graph::folded(&parameters).unwrap().to_dtype(dtype).unwrap();
-        let logits = forward(&graph, &input, &card.channels).unwrap();
+        let logits = forward(&graph, &input, &card.architecture().unwrap())
+            .unwrap()
+            .logits;
         assert_eq!(logits.dtype(), DType::F32);
         let classes = logits.argmax(1).unwrap().flatten_all().unwrap();
         classes.to_vec1::<u32>().unwrap()
