@@ -129,7 +129,9 @@ fn forward<L: Lanes, const OUT: usize, const WIDE: usize>(mut job: Forward<'_, L
     }
 }
 
+/// The sums go by index: where something holds them by reference, the compiler keeps them in memory all the time.
 #[inline(always)]
+#[allow(clippy::needless_range_loop, reason = "see above")]
 fn gradient_chunk<L: Lanes, const OUT: usize, const COLUMNS: usize>(
     job: &mut WeightGradient<'_, L::T>,
     first: usize,
@@ -160,10 +162,10 @@ fn gradient_chunk<L: Lanes, const OUT: usize, const COLUMNS: usize>(
         }
         p += L::N;
     }
-    for (o, sums) in sums.iter().enumerate() {
-        for (i, sum) in sums.iter().enumerate() {
-            let to = &mut job.out[(column + i) * BLOCK + first + o];
-            *to = *to + sum.sum();
+    for i in 0..COLUMNS {
+        let to = &mut job.out[(column + i) * BLOCK + first..][..OUT];
+        for o in 0..OUT {
+            to[o] = to[o] + sums[o][i].sum();
         }
     }
 }
