@@ -472,6 +472,8 @@ impl LastWord {
             options: PeakOptions {
                 min_pixels: arguments.min_pixels,
                 min_snr: arguments.min_snr,
+                // A classical finder has parted its peaks itself.
+                split: arguments.finder == FinderName::Net,
                 units_per_photon: given.or_else(|| run.geom().and_then(Geom::units_per_photon)),
             },
             is_net: arguments.finder == FinderName::Net,

@@ -40,6 +40,8 @@ pub struct PeakOptions {
     pub min_snr: f32,
     /// The frame's units per photon; `None` where it is not known.
     pub units_per_photon: Option<f32>,
+    /// Whether a component with several summits becomes several peaks.
+    pub split: bool,
 }
 
 impl Default for PeakOptions {
@@ -48,6 +50,7 @@ impl Default for PeakOptions {
             min_pixels: 1,
             min_snr: LEAST_SNR,
             units_per_photon: None,
+            split: true,
         }
     }
 }
@@ -55,14 +58,18 @@ impl Default for PeakOptions {
 /// A predicted component weaker than this against its background is no peak: the labelling rule's lower bound of doubt.
 pub const LEAST_SNR: f32 = super::labels_rule::DOUBT_SNR;
 
-/// Measures every component of class peak with default options; see [`measure_peaks_with`].
+/// Measures every component of class peak as one peak, as labels and classical finders mean it; see [`measure_peaks_with`].
 pub fn measure_peaks(frame: &Frame, classes: &Sheet) -> Vec<Peak> {
-    measure_peaks_with(frame, classes, &PeakOptions::default())
+    let options = PeakOptions {
+        split: false,
+        ..PeakOptions::default()
+    };
+    measure_peaks_with(frame, classes, &options)
 }
 
 /// Measures every component of class peak, in raster order of their first pixel.
 ///
-/// A component with several summits becomes several peaks: [`split`]. The background is that of
+/// A component with several summits becomes several peaks where that is asked for: [`split`]. The background is that of
 /// [`background::local_background`]. Centroid weights are the background-subtracted values, never negative; where none is
 /// positive the centroid is that of the component's shape. Only valid pixels count; a component without any, or with
 /// fewer than asked for, is left out; its SNR is not asked. Returns nothing when frame and sheet differ in shape.
@@ -189,9 +196,12 @@ impl<'a> Measure<'a> {
         background: LocalBackground,
         mut take: impl FnMut(&Component, Option<Peak>),
     ) {
-        let parts = self
-            .splitter
-            .split(self.frame, component, background, self.pixel_noise);
+        let parts = if self.options.split {
+            self.splitter
+                .split(self.frame, component, background, self.pixel_noise)
+        } else {
+            None
+        };
         match parts {
             Some(parts) => {
                 for part in &parts {
