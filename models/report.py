@@ -23,7 +23,7 @@ DETECTORS = ["rayonix", "eiger4m", "jungfrau", "cspad", "pilatus300k", "pilatus1
 CLASSICAL = ["peakfinder8", "robust"]
 
 # Of each file: the frames looked at (the huge ones are bounded), options, and the rings that an eye sees: centre and radii, pixels, centre
-# of the first pixel = 0. Those of the first two files are from data/README.md; the others by maximising the variance of
+# of the first pixel = 0. Those of the first two files are from the README of the real frames; the others by maximising the variance of
 # the radial profile (1-px bins, logarithm of the counts over their neighbourhood, numpy), which puts them within 2 px.
 RINGS = [
     ("silver_behenate/AgBh700_96.9_calib.tif", (588.25, 318.75), [107.5, 216.5, 325.5, 435.5]),

@@ -178,7 +178,7 @@ impl Detector {
                 negatives: true,
                 hot_per_megapixel: Spread::new(20.0, 200.0),
                 dead_per_megapixel: Spread::new(20.0, 200.0),
-                zingers_per_megapixel: Spread::new(0.0, 10.0),
+                zingers_per_megapixel: Spread::new(0.0, 0.5),
                 ..Self::blank(modules(1, 1, [1024, 512], [0, 0]))
             },
             "cspad" => Self {
@@ -194,7 +194,7 @@ impl Detector {
                 negatives: true,
                 hot_per_megapixel: Spread::new(50.0, 400.0),
                 dead_per_megapixel: Spread::new(50.0, 200.0),
-                zingers_per_megapixel: Spread::new(0.0, 10.0),
+                zingers_per_megapixel: Spread::new(0.0, 0.5),
                 ..Self::blank(cspad_tiles())
             },
             "pilatus300k" => counting(1, 3),

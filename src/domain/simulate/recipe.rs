@@ -99,7 +99,7 @@ impl Recipe {
             wavelength_angstrom: Spread::new(0.7, 2.0).draw_log(rng),
             distance_m: distance_px * detector.pixel_size_m,
             beam_center_px: beam,
-            crystals: random_crystals(rng),
+            crystals: random_crystals(detector.spread_px, rng),
             scatter,
             artifacts: random_artifacts(rng),
             calibrant: chance(rng, 0.05).then_some(Calibrant::SilverBehenate),
@@ -140,13 +140,14 @@ fn usual_scatter() -> Scatter {
 
 /// A whole detector whose numbers differ from the named ones, and a beam centre on or beside it.
 fn random_detector(rng: &mut Pcg64Mcg) -> (Detector, [f64; 2]) {
-    const NAMES: [&str; 10] = [
+    const NAMES: [&str; 11] = [
         "rayonix",
         "rayonix",
         "eiger4m",
         "eiger4m",
         "jungfrau",
         "jungfrau",
+        "cspad",
         "cspad",
         "pilatus1m",
         "pilatus2m",
@@ -173,7 +174,9 @@ fn random_detector(rng: &mut Pcg64Mcg) -> (Detector, [f64; 2]) {
     detector.tile_offset *= near(rng, 0.3, 4.0);
     detector.pixel_gain *= near(rng, 0.3, 1.5);
     detector.known_bad = [1.0, 0.9, 0.5, 0.0][rng.random_range(0..4_u32) as usize];
-    if chance(rng, 0.15) {
+    // Exposures of femtoseconds catch no zingers; what is sharp there is a spot.
+    let is_flash = ["cspad", "jungfrau"].contains(&name);
+    if !is_flash && chance(rng, 0.2) {
         // Some detectors are full of zingers.
         detector.zingers_per_megapixel = Spread::new(50.0, 1500.0);
     }
@@ -317,7 +320,7 @@ fn random_scatter(detector: &Detector, rng: &mut Pcg64Mcg) -> Scatter {
     }
 }
 
-fn random_crystals(rng: &mut Pcg64Mcg) -> Crystals {
+fn random_crystals(spread_px: f32, rng: &mut Pcg64Mcg) -> Crystals {
     // Mostly round spots, sometimes long ones: pink beam or mosaic crystals.
     let bandwidth = if chance(rng, 0.2) {
         Spread::new(2e-3, 3e-2)
@@ -336,7 +339,11 @@ fn random_crystals(rng: &mut Pcg64Mcg) -> Crystals {
         typical_snr: Spread::new(4.0, if chance(rng, 0.1) { 2000.0 } else { 120.0 }),
         b_factor: Spread::new(0.0, 60.0),
         resolution_angstrom: Spread::new(0.5, 2.2),
-        spot_sigma_px: Spread::new(0.35, if chance(rng, 0.25) { 3.4 } else { 1.2 }),
+        // Without a point spread the spots of a fine beam are two or three pixels, as sharp as the pixels are.
+        spot_sigma_px: Spread::new(
+            if spread_px < 0.4 { 0.2 } else { 0.35 },
+            if chance(rng, 0.25) { 3.4 } else { 1.2 },
+        ),
         bandwidth,
         mosaicity_deg,
     }
