@@ -13,7 +13,7 @@ use super::training::{self, LeaveOut};
 use super::{Failure, Outcome};
 use crate::net::card::{BackboneForm, HitForm, NeckForm, Parts};
 use crate::net::standardise::Standardisation;
-use crate::net::train::{Course, Schedule, TrainConfig, train};
+use crate::net::train::{Course, Precision, Schedule, TrainConfig, train};
 use crate::net::{Architecture, Card};
 
 #[derive(Args, Debug)]
@@ -223,6 +223,8 @@ struct ConfigFile {
     average: Option<f64>,
     /// How many threads make training patches.
     threads: Option<usize>,
+    /// `auto`, `f32` or `bf16`.
+    precision: Option<String>,
     scaled: Option<f64>,
     noised: Option<f64>,
     /// Weights of background, peak and artifact in the loss.
@@ -270,6 +272,10 @@ impl ConfigFile {
             self.schedule.as_deref().and_then(Schedule::named),
             &mut config.schedule,
         );
+        put(
+            self.precision.as_deref().and_then(Precision::named),
+            &mut config.precision,
+        );
         put(self.warm_up, &mut config.warm_up);
         put(self.clip, &mut config.clip);
         put(self.average, &mut config.average);
@@ -296,6 +302,11 @@ fn read_config(path: &Path) -> Result<ConfigFile, Failure> {
         && Schedule::named(schedule).is_none()
     {
         return Err(failed("schedule is cosine or plateau"));
+    }
+    if let Some(precision) = &file.precision
+        && Precision::named(precision).is_none()
+    {
+        return Err(failed("precision is auto, f32 or bf16"));
     }
     if let Some(name) = &file.standardisation
         && Standardisation::named(name).is_none()

@@ -21,12 +21,25 @@ pub fn convolution(kind: Kind, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Re
 }
 
 /// Normalises x (B, C, H, W) by the moments of the batch; gamma, beta (C). Returns what it saw beside it.
+///
+/// Half precision is widened for the moments, whose sums it could not hold, and the result is as x again.
 pub fn batch_norm(
     x: &Tensor,
     gamma: &Tensor,
     beta: &Tensor,
     epsilon: f64,
 ) -> Result<(Tensor, BatchStatistics)> {
+    let given = x.dtype();
+    let wide = if matches!(given, DType::F16 | DType::BF16) {
+        DType::F32
+    } else {
+        given
+    };
+    let (x, gamma, beta) = (
+        &x.to_dtype(wide)?,
+        gamma.to_dtype(wide)?,
+        beta.to_dtype(wide)?,
+    );
     let (batch, channels, height, width) = x.dims4()?;
     let count = batch * height * width;
     let flat = x.transpose(0, 1)?.reshape((channels, count))?;
@@ -40,7 +53,8 @@ pub fn batch_norm(
     let y = y
         .reshape((channels, batch, height, width))?
         .transpose(0, 1)?
-        .contiguous()?;
+        .contiguous()?
+        .to_dtype(given)?;
     let numbers = |t: &Tensor| t.detach().flatten_all()?.to_dtype(DType::F64)?.to_vec1();
     let seen = BatchStatistics {
         mean: numbers(&mean)?,
@@ -74,4 +88,9 @@ pub fn double(x: &Tensor) -> Result<Tensor> {
         Tensor::stack(&[even, odd], dim + 1)?.flatten(dim, dim + 1)
     };
     along(&along(x, 2)?, 3)
+}
+
+/// The logistic function, by a hyperbolic tangent that overflows in no precision.
+pub fn sigmoid(x: &Tensor) -> Result<Tensor> {
+    ((x * 0.5)?.tanh()? * 0.5)? + 0.5
 }

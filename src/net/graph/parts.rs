@@ -131,7 +131,7 @@ impl Graph {
         let kind = conv::Kind::Point;
         let hidden = self.unit(&mean, &format!("{name}.reduce"), kind, true)?;
         let weight = self.unit(&hidden, &format!("{name}.expand"), kind, false)?;
-        let weight = (weight.neg()?.exp()? + 1.0)?.recip()?;
+        let weight = ops::sigmoid(&weight)?;
         x.broadcast_mul(&weight)
     }
 

@@ -32,6 +32,38 @@ impl Schedule {
     }
 }
 
+/// What forward and backward compute in; parameters, norms, loss and optimiser are always f32.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// bf16 on a card, f32 on the CPU.
+    #[default]
+    Auto,
+    Single,
+    /// Mixed precision; needs no scaling of the loss, because bf16 has the exponents of f32.
+    Bf16,
+}
+
+impl Precision {
+    pub const ALL: [Self; 3] = [Self::Auto, Self::Single, Self::Bf16];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Single => "f32",
+            Self::Bf16 => "bf16",
+        }
+    }
+
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|p| p.name() == name)
+    }
+
+    /// Whether the net is to compute in bf16 there. The CPU never does: it would only be slower.
+    pub const fn is_mixed(self, on_cpu: bool) -> bool {
+        !on_cpu && !matches!(self, Self::Single)
+    }
+}
+
 /// How a net is trained; every number is written to the card.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainConfig {
@@ -65,6 +97,7 @@ pub struct TrainConfig {
     pub strength: Strength,
     /// Threads that make training patches; they do not change the result.
     pub threads: usize,
+    pub precision: Precision,
     pub device: DeviceChoice,
 }
 
@@ -91,6 +124,7 @@ impl Default for TrainConfig {
             alpha: [1.0, 2.0, 1.2],
             strength: Strength::default(),
             threads: 1,
+            precision: Precision::Auto,
             device: DeviceChoice::Auto,
         }
     }
@@ -126,6 +160,14 @@ impl TrainConfig {
             ("covered", number(self.strength.covered)),
             ("scaled", number(self.strength.scaled)),
             ("noised", number(self.strength.noised)),
+            (
+                "precision",
+                text(if self.precision.is_mixed(device == "CPU") {
+                    "bf16"
+                } else {
+                    "f32"
+                }),
+            ),
             ("device", text(device)),
         ]
         .into_iter()

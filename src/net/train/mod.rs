@@ -16,7 +16,7 @@ use std::time::Instant;
 use candle_core::{DType, Device, Tensor};
 
 use self::checkpoint::Progress;
-pub use self::config::{Schedule, TrainConfig};
+pub use self::config::{Precision, Schedule, TrainConfig};
 use self::feed::{Batch, Feed};
 use self::judge::{Judged, validate};
 use self::optimizer::{AdamW, Settings};
@@ -408,7 +408,10 @@ impl Run<'_> {
         let side = self.config.patch;
         let count = batch.target.len() / (side * side);
         let input = Tensor::from_vec(batch.input, (count, 1, side, side), self.device)?;
-        let graph = Graph::training(parameters);
+        let mut graph = Graph::training(parameters);
+        if self.config.precision.is_mixed(self.device.is_cpu()) {
+            graph = graph.to_dtype(DType::BF16)?;
+        }
         let output = forward(&graph, &input, self.net)?;
         let weights = LossConfig {
             alpha: self.config.alpha,
