@@ -12,6 +12,7 @@ mod calibrate;
 mod check;
 pub mod demo;
 mod export;
+mod finder;
 mod import;
 mod info;
 mod judge;

@@ -7,9 +7,9 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use super::arguments::{NetArguments, fraction, positive};
+use super::finder::{FinderArguments, FinderName};
 use super::judge::{Judge, Labelled, Place, Subject, peak_json, short};
 use super::output::{line, progress};
-use super::predict::{FinderArguments, FinderName};
 use super::{Failure, Outcome, nets};
 use crate::domain::geometry::Geometry;
 use crate::domain::listed::Listed;

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::Failure;
 use super::arguments::{NetArguments, OpenArguments, calibrant, size};
-use super::predict::{FinderArguments, FinderName};
+use super::finder::{FinderArguments, FinderName};
 use crate::domain::calibrant::Calibrant;
 use crate::io;
 

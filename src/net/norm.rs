@@ -2,7 +2,8 @@
 
 use rayon::prelude::*;
 
-use super::conv::{Affine, Extent, Moments, NormGradient, sum_of, sum_of3};
+use super::conv::source::{Affine, NormGradient, sum_of, sum_of3};
+use super::conv::{Extent, Moments};
 use super::lanes::Real;
 
 /// Added to the variance, as PyTorch does.

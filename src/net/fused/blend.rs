@@ -3,7 +3,8 @@
 use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
-use super::super::conv::{Extent, sum_of3};
+use super::super::conv::Extent;
+use super::super::conv::source::sum_of3;
 use super::super::lanes::Real;
 use super::{cells, extent_of, tensor, with_cells};
 

@@ -2,7 +2,8 @@
 
 use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor, bail};
 
-use super::super::conv::{Extent, Finish, Kind, Packed, Source, forward, weight_gradient};
+use super::super::conv::source::Source;
+use super::super::conv::{Extent, Finish, Kind, Packed, forward, weight_gradient};
 use super::super::lanes::Real;
 use super::super::norm::plain_sums;
 use super::{cells, extent_of, tensor, with_cells, zeros};

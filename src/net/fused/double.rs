@@ -4,7 +4,8 @@ use std::sync::OnceLock;
 
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor, bail};
 
-use super::super::conv::{Affine, Extent, Finish, Kind, Packed, Source, forward, weight_gradient};
+use super::super::conv::source::{Affine, Source};
+use super::super::conv::{Extent, Finish, Kind, Packed, forward, weight_gradient};
 use super::super::lanes::Real;
 use super::super::norm::{BatchStatistics, masked_sums, plain_sums};
 use super::rows;

@@ -5,9 +5,8 @@ use std::sync::OnceLock;
 use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
-use super::super::conv::{
-    Affine, Extent, Finish, Kind, Packed, Source, forward, sum_of3, weight_gradient,
-};
+use super::super::conv::source::{Affine, Source, sum_of3};
+use super::super::conv::{Extent, Finish, Kind, Packed, forward, weight_gradient};
 use super::super::lanes::Real;
 use super::super::norm::{BatchStatistics, channel_sums, plain_sums};
 use super::double::FoldedConvolution;

@@ -5,7 +5,8 @@ use std::sync::OnceLock;
 use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
-use super::super::conv::{Affine, Extent};
+use super::super::conv::Extent;
+use super::super::conv::source::Affine;
 use super::super::lanes::Real;
 use super::super::norm::{BatchStatistics, masked_sums, moments, plain_sums};
 use super::{Seen, cells, each_plane, extent_of, note, tensor, with_cells};
