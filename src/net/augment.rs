@@ -48,6 +48,15 @@ impl Default for Strength {
 }
 
 impl Patch {
+    /// A patch of nothing: 0, and no target anywhere.
+    pub fn empty(side: usize) -> Self {
+        Self {
+            side,
+            input: vec![0.0; side * side],
+            target: vec![NO_TARGET; side * side],
+        }
+    }
+
     /// Changes the input where there is any: what is exactly 0 is a bad pixel or was filled.
     fn vary(&mut self, mut change: impl FnMut(f32) -> f32) {
         for value in self.input.iter_mut().filter(|value| **value != 0.0) {
@@ -58,11 +67,7 @@ impl Patch {
     /// Resamples by a function from output to source position; outside is filled.
     fn resample(&self, source: impl Fn(f32, f32) -> (f32, f32)) -> Self {
         let side = self.side;
-        let mut out = Self {
-            side,
-            input: vec![0.0; side * side],
-            target: vec![NO_TARGET; side * side],
-        };
+        let mut out = Self::empty(side);
         for y in 0..side {
             for x in 0..side {
                 let (sx, sy) = source(x as f32 + 0.5, y as f32 + 0.5);

@@ -5,16 +5,15 @@
 //! of the kernel is one shifted view, see [`super::lanes`]. Sums over tiles are taken in a fixed order,
 //! so results do not depend on the number of threads.
 
-mod tiles;
-
 pub mod source;
+pub mod tiles;
 
 use rayon::prelude::*;
 
 use self::source::{Source, sum_of};
 use self::tiles::{Scratch, Tile, Tiles, tile_area};
 use super::lanes::line::{Line, Terms};
-use super::lanes::{BLOCK, Forward, Real, WeightGradient};
+use super::lanes::{BLOCK, Forward, Real};
 
 /// The four convolutions of the net.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -449,19 +448,7 @@ pub fn weight_gradient<T: Real>(
                     }
                     plane[tile.height * scratch.pitch..].fill(T::default());
                 }
-                let blocks = sums
-                    .chunks_exact_mut(columns * BLOCK)
-                    .zip(rows.chunks_exact(BLOCK * flat));
-                for (block, (sums, rows)) in blocks.enumerate() {
-                    T::weight_gradient(WeightGradient {
-                        input: &scratch.cells,
-                        columns: &scratch.columns,
-                        gradient: rows,
-                        out: sums,
-                        flat,
-                        used: BLOCK.min(outputs - block * BLOCK),
-                    });
-                }
+                scratch.add_weight_gradient(&rows, outputs, &mut sums);
             }
             sums
         })

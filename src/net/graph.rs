@@ -322,7 +322,7 @@ impl Graph {
                 let signal = self.conv_norm(coarse, name, PARTS[1], Kind::Point)?;
                 let weight =
                     self.conv_norm(&(map + signal)?.relu()?, name, PARTS[2], Kind::Point)?;
-                let weight = ops::sigmoid(&weight)?;
+                let weight = candle_nn::ops::sigmoid(&weight)?;
                 skip.broadcast_mul(&ops::double(&weight)?)
             }
         }

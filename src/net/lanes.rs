@@ -80,16 +80,22 @@ trait Lanes: Copy {
     fn sum(self) -> Self::T;
 }
 
+/// Adds `weights[column][first + o] * input[column + p + i]` over all columns to sums of OUT channels by WIDE vectors.
+///
+/// Sums go by value and by index: where something holds them by reference, the compiler keeps them in memory.
 #[inline(always)]
-fn forward_chunk<L: Lanes, const OUT: usize, const WIDE: usize>(
-    job: &mut Forward<'_, L::T>,
+#[allow(clippy::needless_range_loop, reason = "see above")]
+fn add_columns<L: Lanes, const OUT: usize, const WIDE: usize>(
+    input: &[L::T],
+    columns: &[usize],
+    weights: &[L::T],
     first: usize,
     p: usize,
-) {
-    let mut sums = [[L::zero(); WIDE]; OUT];
-    for (&column, weights) in job.columns.iter().zip(job.weights.chunks_exact(BLOCK)) {
+    mut sums: [[L; WIDE]; OUT],
+) -> [[L; WIDE]; OUT] {
+    for (&column, weights) in columns.iter().zip(weights.chunks_exact(BLOCK)) {
         let start = column + p;
-        let row = &job.input[start..start + WIDE * L::N];
+        let row = &input[start..start + WIDE * L::N];
         let mut x = [L::zero(); WIDE];
         for (i, x) in x.iter_mut().enumerate() {
             *x = L::load(&row[i * L::N..]);
@@ -102,6 +108,23 @@ fn forward_chunk<L: Lanes, const OUT: usize, const WIDE: usize>(
             }
         }
     }
+    sums
+}
+
+#[inline(always)]
+fn forward_chunk<L: Lanes, const OUT: usize, const WIDE: usize>(
+    job: &mut Forward<'_, L::T>,
+    first: usize,
+    p: usize,
+) {
+    let sums = add_columns(
+        job.input,
+        job.columns,
+        job.weights,
+        first,
+        p,
+        [[L::zero(); WIDE]; OUT],
+    );
     for (o, sums) in sums.iter().enumerate() {
         if first + o < job.used {
             let start = (first + o) * job.flat + p;

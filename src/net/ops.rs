@@ -89,8 +89,3 @@ pub fn double(x: &Tensor) -> Result<Tensor> {
     };
     along(&along(x, 2)?, 3)
 }
-
-/// The logistic function, by a hyperbolic tangent that overflows in no precision.
-pub fn sigmoid(x: &Tensor) -> Result<Tensor> {
-    ((x * 0.5)?.tanh()? * 0.5)? + 0.5
-}

@@ -2,7 +2,7 @@
 
 use super::source::Source;
 use super::{Extent, Kind};
-use crate::net::lanes::{ALIGN, Real};
+use crate::net::lanes::{ALIGN, BLOCK, Real, WeightGradient};
 
 /// A rectangle of the coarser of input and output grid, of one batch item.
 #[derive(Clone, Copy)]
@@ -84,16 +84,18 @@ impl Tiles {
 }
 
 /// A tile's input in scratch: one plane per channel (four for `Down2`), every column a shifted view.
-pub(super) struct Scratch<T> {
-    pub(super) cells: Vec<T>,
+pub struct Scratch<T> {
+    pub cells: Vec<T>,
     /// Distance of two rows.
-    pub(super) pitch: usize,
-    pub(super) flat: usize,
-    pub(super) columns: Vec<usize>,
+    pub pitch: usize,
+    /// Length of a plane of sums.
+    pub flat: usize,
+    /// Where each column starts in `cells`.
+    pub columns: Vec<usize>,
 }
 
 impl<T: Real> Scratch<T> {
-    pub(super) const fn empty() -> Self {
+    pub const fn empty() -> Self {
         Self {
             cells: Vec::new(),
             pitch: 0,
@@ -176,6 +178,27 @@ impl<T: Real> Scratch<T> {
                     }
                 }
             }
+        }
+    }
+}
+
+impl<T: Real> Scratch<T> {
+    /// Adds the gradient of the weights that this tile gives to `sums` (blocks of channels, columns, channels).
+    ///
+    /// `rows` is the gradient of the output: `outputs` planes of `flat`, padded to whole blocks, 0 where no output pixel is.
+    pub fn add_weight_gradient(&self, rows: &[T], outputs: usize, sums: &mut [T]) {
+        let blocks = sums
+            .chunks_exact_mut(self.columns.len() * BLOCK)
+            .zip(rows.chunks_exact(BLOCK * self.flat));
+        for (block, (sums, rows)) in blocks.enumerate() {
+            T::weight_gradient(WeightGradient {
+                input: &self.cells,
+                columns: &self.columns,
+                gradient: rows,
+                out: sums,
+                flat: self.flat,
+                used: BLOCK.min(outputs - block * BLOCK),
+            });
         }
     }
 }

@@ -7,7 +7,8 @@ use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor, b
 use rayon::prelude::*;
 
 use super::super::conv::Extent;
-use super::super::lanes::{ALIGN, BLOCK, Forward, Real, WeightGradient};
+use super::super::conv::tiles::Scratch;
+use super::super::lanes::{ALIGN, BLOCK, Forward, Real};
 use super::super::norm::plain_sums;
 use super::{cells, extent_of, tensor, with_cells};
 
@@ -26,14 +27,6 @@ pub struct Group {
 struct Channels {
     inputs: usize,
     outputs: usize,
-}
-
-/// A tile's source in scratch and where each tap of each channel starts.
-struct Scratch<T> {
-    cells: Vec<T>,
-    columns: Vec<usize>,
-    pitch: usize,
-    flat: usize,
 }
 
 /// Rows `y..y + height` and columns `x..x + width` of the output of one group of one batch item.
@@ -315,19 +308,7 @@ impl Group {
                                     .copy_from_slice(&g[from..from + tile.width]);
                             }
                         }
-                        let blocks = sums
-                            .chunks_exact_mut(columns * BLOCK)
-                            .zip(rows.chunks_exact(BLOCK * flat));
-                        for (block, (sums, rows)) in blocks.enumerate() {
-                            T::weight_gradient(WeightGradient {
-                                input: &scratch.cells,
-                                columns: &scratch.columns,
-                                gradient: rows,
-                                out: sums,
-                                flat,
-                                used: BLOCK.min(outputs - block * BLOCK),
-                            });
-                        }
+                        scratch.add_weight_gradient(&rows, outputs, &mut sums);
                     }
                 }
                 sums
@@ -362,17 +343,6 @@ impl Group {
             bail!("a convolution in groups got {x:?} for weights {w:?}");
         }
         Ok((Channels { inputs, outputs }, extent))
-    }
-}
-
-impl<T> Scratch<T> {
-    const fn empty() -> Self {
-        Self {
-            cells: Vec::new(),
-            columns: Vec::new(),
-            pitch: 0,
-            flat: 0,
-        }
     }
 }
 

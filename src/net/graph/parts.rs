@@ -131,7 +131,7 @@ impl Graph {
         let kind = conv::Kind::Point;
         let hidden = self.unit(&mean, &format!("{name}.reduce"), kind, true)?;
         let weight = self.unit(&hidden, &format!("{name}.expand"), kind, false)?;
-        let weight = ops::sigmoid(&weight)?;
+        let weight = candle_nn::ops::sigmoid(&weight)?;
         x.broadcast_mul(&weight)
     }
 

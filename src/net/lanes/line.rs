@@ -3,7 +3,7 @@
 //! Where [`super::forward`] leaves sums in a buffer for somebody else to finish, this adds bias, applies the ReLU and
 //! adds a second convolution while the sums are still in registers: a row is written once.
 
-use super::{BLOCK, Lanes};
+use super::{BLOCK, Lanes, add_columns};
 
 /// One sum over columns: `bias[o] + sum of weights[column][o] * input[columns[column] + p]`, then perhaps the ReLU.
 #[derive(Clone, Copy)]
@@ -41,21 +41,7 @@ fn add_terms<L: Lanes, const OUT: usize, const WIDE: usize>(
             sums[o][i] = sums[o][i].add(bias);
         }
     }
-    for (&column, weights) in terms.columns.iter().zip(terms.weights.chunks_exact(BLOCK)) {
-        let start = column + p;
-        let row = &terms.input[start..start + WIDE * L::N];
-        let mut x = [L::zero(); WIDE];
-        for (i, x) in x.iter_mut().enumerate() {
-            *x = L::load(&row[i * L::N..]);
-        }
-        let weights = &weights[first..first + OUT];
-        for o in 0..OUT {
-            let w = L::splat(weights[o]);
-            for i in 0..WIDE {
-                sums[o][i] = x[i].fma(w, sums[o][i]);
-            }
-        }
-    }
+    sums = add_columns(terms.input, terms.columns, terms.weights, first, p, sums);
     if terms.relu {
         for o in 0..OUT {
             for i in 0..WIDE {

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use candle_core::{Device, Tensor, Var};
 use serde::{Deserialize, Serialize};
 
-use super::Validation;
 use super::optimizer::{AdamW, put_running, take_running};
 use super::schedule::Plateau;
+use super::{Validation, beside};
 use crate::net::Error;
 use crate::net::graph::Parameters;
 
@@ -47,12 +47,7 @@ struct State {
 
 /// The file with the state of the training of `out`.
 pub fn path_of(out: &Path) -> PathBuf {
-    let mut name = out
-        .file_name()
-        .map(std::ffi::OsStr::to_os_string)
-        .unwrap_or_default();
-    name.push(".checkpoint");
-    out.with_file_name(name)
+    beside(out, ".checkpoint")
 }
 
 /// Writes the state beside `out`, whole or not at all.

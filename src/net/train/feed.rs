@@ -178,11 +178,7 @@ fn patch_at(
     (x0, y0): (usize, usize),
     side: usize,
 ) -> Patch {
-    let mut patch = Patch {
-        side,
-        input: vec![0.0; side * side],
-        target: vec![NO_TARGET; side * side],
-    };
+    let mut patch = Patch::empty(side);
     for y in 0..side {
         for x in 0..side {
             if let Some(value) = input.get(x0 + x, y0 + y) {
