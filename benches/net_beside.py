@@ -18,11 +18,12 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 NET = ROOT / "models" / "peaknet"
-CHANNELS = [8, 16, 32, 64, 128]
+CHANNELS = tomllib.loads((NET / "card.toml").read_text())["channels"]
 PREDICTORS = ["peaknet", "torch", "torch folded", "torch folded, channels last", "onnxruntime"]
 TRAINERS = ["peaknet", "torch", "torch, channels last"]
 
