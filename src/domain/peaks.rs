@@ -97,8 +97,9 @@ pub fn settle_peaks(frame: &Frame, classes: &mut Sheet) -> Vec<Peak> {
 ///
 /// A component whose total is less than `min_snr` sigmas of its own local background (the ring, for a fragment on a ring)
 /// is no peak by the rule: it takes the class that surrounds it, in the map too. So does one with too few pixels. The sigma has the spot's own photon
-/// noise: one unit a photon where the pixels are whole counts (one photon on a dark pixel is no peak) or the noise grows
-/// with the background at least so much; else the background's noise alone is taken. A given unit is not asked here:
+/// noise: one unit a photon where the pixels are whole counts (one photon on a dark pixel is no peak), the step of counts that
+/// carry a gain and an offset, or as much as the noise grows
+/// with the background, at most one unit; else the background's noise alone is taken. A given unit is not asked here:
 /// those of geometries are often nominal, and one too large costs real peaks.
 pub fn settle_peaks_with(frame: &Frame, classes: &mut Sheet, options: &PeakOptions) -> Vec<Peak> {
     if (frame.width(), frame.height()) != (classes.width(), classes.height()) {
@@ -143,6 +144,36 @@ pub(super) fn is_counting(frame: &Frame) -> bool {
         .all(|(value, _)| value.fract() == 0.0)
 }
 
+/// The step of the frame's values: 1 where they are whole numbers, else the common distance of counts that carry a gain.
+///
+/// `None` where the values (some thousands of them are looked at) lie on no such ladder. A photon is never less than it.
+fn count_step(frame: &Frame) -> Option<f32> {
+    if is_counting(frame) {
+        return Some(1.0);
+    }
+    let stride = (frame.pixels.len() / 4096).max(1) | 1;
+    let cells = frame.pixels.cells().iter().zip(frame.bad.cells());
+    let mut values: Vec<f32> = cells
+        .step_by(stride)
+        .filter(|(value, bits)| *bits & bad::NOT_VALID == 0 && value.is_finite())
+        .map(|(value, _)| *value)
+        .collect();
+    let looked_at = values.len();
+    values.sort_unstable_by(f32::total_cmp);
+    // Counts come again and again; noise hardly ever gives one number twice.
+    values.dedup();
+    if values.len() < 2 || values.len() * 8 > looked_at {
+        return None;
+    }
+    let gaps = || values.windows(2).map(|pair| pair[1] - pair[0]);
+    let step = gaps().fold(f32::INFINITY, f32::min);
+    let on_ladder = |gap: f32| {
+        let steps = gap / step;
+        (steps - steps.round()).abs() < 0.02 * steps.max(1.0)
+    };
+    gaps().all(on_ladder).then_some(step)
+}
+
 fn with_backgrounds(frame: &Frame, classes: &Sheet) -> Vec<(Component, LocalBackground)> {
     let mut annulus = Annulus::default();
     components(classes, Class::Peak.code())
@@ -166,17 +197,15 @@ struct Measure<'a> {
 
 impl<'a> Measure<'a> {
     fn of(frame: &'a Frame, options: &PeakOptions, found: &[(Component, LocalBackground)]) -> Self {
-        let is_counting = is_counting(frame);
+        let step = count_step(frame);
         let shown = split::pixel_units(found.iter().map(|(_, level)| *level));
-        // Of whole counts none is less than a photon.
-        let least = if is_counting { 1.0 } else { f32::MIN_POSITIVE };
+        // Of counts none is less than a photon.
+        let least = step.unwrap_or(f32::MIN_POSITIVE);
         let units = options.units_per_photon.or(shown).unwrap_or(1.0);
-        let unsure = match shown {
-            _ if is_counting => 1.0,
-            Some(shown) => shown.min(1.0),
-            None => 0.0,
-        };
-        let is_photons = is_counting && shown.is_some_and(|shown| (0.5..1.5).contains(&shown));
+        let unsure = step.unwrap_or_else(|| shown.map_or(0.0, |shown| shown.min(1.0)));
+        let is_photons = step
+            .zip(shown)
+            .is_some_and(|(step, shown)| (0.5..1.5).contains(&(shown / step)));
         Self {
             frame,
             options: *options,
@@ -306,6 +335,32 @@ mod tests {
         let mut frame = Frame::new(0, pixels, Grid::filled(32, 32, 0)).unwrap();
         extra(&mut frame, &mut classes);
         measure_peaks(&frame, &classes)
+    }
+
+    /// One photon in the dark is no peak, whatever the gain and the offset; numbers with noise have no step.
+    #[test]
+    fn a_photon_is_no_peak_whatever_its_unit() {
+        for (gain, offset) in [(1.0, 0.0), (7.3, 250.0), (0.37, -12.5)] {
+            let photons =
+                |x: usize, y: usize| f32::from(u8::from((x * 7 + y * 13).is_multiple_of(101)));
+            let mut pixels = Grid::from_fn(80, 80, |x, y| offset + gain * photons(x, y));
+            let mut classes = Sheet::filled(80, 80, 0);
+            for (x, y, count) in [(40, 40, 30.0), (41, 40, 20.0), (20, 21, 1.0)] {
+                *pixels.get_mut(x, y).unwrap() = offset + gain * count;
+                *classes.get_mut(x, y).unwrap() = 1;
+            }
+            let frame = Frame::new(0, pixels, Grid::filled(80, 80, 0)).unwrap();
+            if gain.fract() != 0.0 {
+                let step = count_step(&frame).unwrap();
+                assert!((step / gain - 1.0).abs() < 1e-3, "{step} for {gain}");
+            }
+            let found = settle_peaks(&frame, &mut classes);
+            assert_eq!(found.len(), 1, "gain {gain}: {found:?}");
+            assert_eq!(found[0].pixels, 2);
+        }
+        let noise = Grid::from_fn(80, 80, |x, y| ((x * 31 + y * 977) as f32 * 0.618).sin());
+        let frame = Frame::new(0, noise, Grid::filled(80, 80, 0)).unwrap();
+        assert_eq!(count_step(&frame), None);
     }
 
     #[test]
