@@ -98,6 +98,7 @@ fn view(arguments: &ViewArguments) -> Outcome {
         workers: Options {
             net: arguments.net.net.clone(),
             device: arguments.net.device.device,
+            confidence: arguments.net.confidence.map(|p| p as f32),
             curator: cli::arguments::who(),
         },
         predict: arguments.predict.then_some(true),
@@ -145,6 +146,7 @@ fn demo(arguments: &DemoArguments) -> Outcome {
         workers: Options {
             net: arguments.net.net.clone(),
             device: arguments.net.device.device,
+            confidence: arguments.net.confidence.map(|p| p as f32),
             curator: cli::arguments::who(),
         },
         predict: Some(true),

@@ -91,6 +91,9 @@ pub struct NetArguments {
     /// The folder of the net [default: the one shipped with the program]
     #[arg(long, value_name = "DIR")]
     pub net: Option<PathBuf>,
+    /// Probability that the surest pixel of a peak must reach [default: the net's own]
+    #[arg(long, value_name = "P", value_parser = fraction)]
+    pub confidence: Option<f64>,
     #[command(flatten)]
     pub device: DeviceArgument,
 }

@@ -15,5 +15,9 @@ pub fn load(arguments: &NetArguments) -> Result<Net, Failure> {
             ))
         })?,
     };
-    Ok(Net::load(&folder, arguments.device.device)?)
+    let mut net = Net::load(&folder, arguments.device.device)?;
+    if let Some(least) = arguments.confidence {
+        net.ask_confidence(least as f32);
+    }
+    Ok(net)
 }

@@ -45,7 +45,7 @@ pub struct ScoreArguments {
     /// Which frames of the set
     #[arg(long, value_enum, default_value = "all")]
     split: SplitName,
-    /// Probability from which a pixel is a peak [default: the net's own]
+    /// Probability from which a pixel is a peak [default: where peak is the most probable class]
     #[arg(long, value_name = "P", value_parser = fraction)]
     threshold: Option<f64>,
     /// A peak list to judge; true peaks below SNR 6 (peakSNR of the other list) count neither for nor against, as the labelling rule says

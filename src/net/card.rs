@@ -180,6 +180,9 @@ pub struct Card {
     pub licence: String,
     /// sha256 of the weights file.
     pub weights_digest: String,
+    /// Probability that the surest pixel of a peak reaches; none is asked for where the card says nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_confidence: Option<f32>,
     #[serde(flatten)]
     pub parts: Parts,
     /// The recipe: learning rate, batch, patch, loss, schedule.
@@ -210,6 +213,7 @@ impl Default for Card {
             date: String::new(),
             licence: String::new(),
             weights_digest: String::new(),
+            peak_confidence: None,
             parts: Parts::default(),
             training: BTreeMap::new(),
             scores: BTreeMap::new(),
@@ -248,6 +252,15 @@ impl Card {
             );
             Err(Error::new(text, &path))
         };
+        if !card
+            .peak_confidence
+            .is_none_or(|p| (0.0..=1.0).contains(&p))
+        {
+            return Err(Error::new(
+                "the card's peak_confidence is no probability; correct it or take a fresh copy of the net".to_owned(),
+                &path,
+            ));
+        }
         if card.version != VERSION {
             return unknown("card version", &card.version.to_string());
         }

@@ -200,6 +200,11 @@ impl Net {
         &self.card
     }
 
+    /// Asks for another confidence of the surest pixel of a peak than the card does, 0 to 1.
+    pub const fn ask_confidence(&mut self, least: f32) {
+        self.card.peak_confidence = Some(least);
+    }
+
     pub const fn architecture(&self) -> &Architecture {
         &self.architecture
     }

@@ -10,6 +10,7 @@ use super::{Error, Net, Output, forward, head, quick};
 use crate::domain::frame::{Frame, bad};
 use crate::domain::grid::{Grid, PixelRect};
 use crate::domain::labels::{Class, Sheet};
+use crate::domain::peaks::confidence::give_up_unsure;
 
 /// What the net says of a frame; all grids have the frame's shape.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,8 +33,9 @@ const MARGIN: usize = 64;
 impl Net {
     /// Predicts frames of any sizes.
     ///
-    /// A pixel is of the most probable class; with a `threshold` it is peak from that probability of peak on, and else
-    /// the more probable of the others.
+    /// A pixel is of the most probable class, and a component of class peak has a pixel of the card's confidence
+    /// ([`give_up_unsure`]). With a `threshold` a pixel is peak from that probability of peak on, and else the more probable
+    /// of the others; the card is not asked.
     pub fn predict(
         &self,
         frames: &[&Frame],
@@ -100,6 +102,17 @@ impl Net {
         }
         for (prediction, hit) in out.iter_mut().zip(hits.probabilities(&self.graph)?) {
             prediction.hit_probability = Some(hit);
+        }
+        if let (Some(least), None) = (self.card.peak_confidence, threshold) {
+            out.par_iter_mut().for_each(|prediction| {
+                let Prediction {
+                    classes,
+                    peak,
+                    artifact,
+                    ..
+                } = prediction;
+                give_up_unsure(classes, peak, artifact, least);
+            });
         }
         Ok(out)
     }

@@ -33,6 +33,8 @@ pub struct Options {
     pub net: Option<PathBuf>,
     /// `auto`, `cpu`, `cuda`, `cuda:1`.
     pub device: crate::net::DeviceChoice,
+    /// Asked of the surest pixel of a peak; `None` = the net's own.
+    pub confidence: Option<f32>,
     /// Whoever paints, for the provenance of labels.
     pub curator: String,
 }

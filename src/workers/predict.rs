@@ -160,7 +160,10 @@ fn entry(path: PathBuf, card: &crate::net::Card) -> NetEntry {
 }
 
 fn load(serial: u64, path: PathBuf, options: &Options) -> Result<(NetInfo, Source), String> {
-    let net = Net::load(&path, options.device).map_err(|error| error.to_string())?;
+    let mut net = Net::load(&path, options.device).map_err(|error| error.to_string())?;
+    if let Some(least) = options.confidence {
+        net.ask_confidence(least);
+    }
     let info = NetInfo {
         serial,
         entry: entry(path, net.card()),

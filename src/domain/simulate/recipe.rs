@@ -335,7 +335,7 @@ fn random_crystals(spread_px: f32, rng: &mut Pcg64Mcg) -> Crystals {
     Crystals {
         most: 3,
         cell_angstrom: Spread::new(20.0, 400.0),
-        spots_per_megapixel: Spread::new(30.0, 1500.0),
+        spots_per_megapixel: Spread::new(10.0, 1500.0),
         typical_snr: Spread::new(4.0, if chance(rng, 0.1) { 2000.0 } else { 120.0 }),
         b_factor: Spread::new(0.0, 60.0),
         resolution_angstrom: Spread::new(0.5, 2.2),
@@ -350,12 +350,12 @@ fn random_crystals(spread_px: f32, rng: &mut Pcg64Mcg) -> Crystals {
 }
 
 fn random_artifacts(rng: &mut Pcg64Mcg) -> Artifacts {
-    // Almost half of the patches have none at all, so that none are invented.
+    // A good part of the patches has none at all, so that none are invented.
     let busy = rng.random::<f64>();
-    if busy < 0.42 {
+    if busy < 0.28 {
         return Artifacts::none();
     }
-    let share = if busy > 0.9 { 0.5 } else { 0.22 };
+    let share = if busy > 0.88 { 0.5 } else { 0.3 };
     Artifacts {
         rings: share * 1.6,
         // Coarse powders are the hardest to tell from crystals, so they come more often than in nature.

@@ -185,12 +185,16 @@ impl Ring {
         }
     }
 
-    /// By how much a ring of single crystallites must be brighter so that one sees that it is a ring.
+    /// By how much a spotted ring must be brighter so that one sees that it is a ring.
     ///
-    /// Where fewer than one pixel in 25 stands out by 3 sigma, its few bright ones could as well be Bragg peaks, and a label
-    /// that nobody can know teaches nothing.
+    /// Where fewer than one pixel in 25 stands out by 3 sigma of background and its own photons, the few bright ones could as
+    /// well be Bragg peaks, and a label that nobody can know teaches nothing.
     fn legible(&self, texture: &[f32], sigma: f32) -> f32 {
-        if !matches!(self.texture, Texture::Crystallites { .. }) {
+        let is_spotted = match self.texture {
+            Texture::Crystallites { .. } => true,
+            Texture::Speckle { rough, .. } => rough > 0.8,
+        };
+        if !is_spotted {
             return 1.0;
         }
         let mut sorted = texture.to_vec();
@@ -198,7 +202,9 @@ impl Ring {
         let at = sorted.len() as f32 * (1.0 - 0.04 * share);
         let at = (at as usize).min(sorted.len().saturating_sub(1));
         let seen = *sorted.select_nth_unstable_by(at, f32::total_cmp).1 * self.amplitude;
-        (3.0 * sigma / seen.max(1e-6)).clamp(1.0, 30.0)
+        // The photons s above a background of variance sigma^2 for which s^2 = 9 (s + sigma^2).
+        let clear = f32::midpoint(9.0, (81.0 + 36.0 * sigma * sigma).sqrt());
+        (clear / seen.max(1e-6)).clamp(1.0, 30.0)
     }
 }
 
