@@ -176,7 +176,7 @@ fn random_detector(rng: &mut Pcg64Mcg) -> (Detector, [f64; 2]) {
     detector.known_bad = [1.0, 0.9, 0.5, 0.0][rng.random_range(0..4_u32) as usize];
     // Exposures of femtoseconds catch no zingers; what is sharp there is a spot.
     let is_flash = ["cspad", "jungfrau"].contains(&name);
-    if !is_flash && chance(rng, 0.2) {
+    if !is_flash && chance(rng, 0.28) {
         // Some detectors are full of zingers.
         detector.zingers_per_megapixel = Spread::new(50.0, 1500.0);
     }

@@ -250,7 +250,8 @@ pub fn calibrant_rings(
     amplitude: f32,
     rng: &mut Pcg64Mcg,
 ) {
-    let sigma = Spread::new(1.0, 6.0).draw_log(rng) as f32;
+    // Rings of a wide beam or a thick sample reach this far.
+    let sigma = Spread::new(1.0, 10.0).draw_log(rng) as f32;
     for (order, d) in spacings.iter().enumerate() {
         let Some(radius) = scene.radius_of_d(*d) else {
             break;
@@ -275,7 +276,7 @@ pub fn powder(out: &mut Grid<f32>, scene: &Scene<'_>, amplitude: f32, rng: &mut 
     const FCC: [f64; 8] = [3.0, 4.0, 8.0, 11.0, 12.0, 16.0, 19.0, 20.0];
     const SIMPLE: [f64; 9] = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 9.0, 10.0];
     let first = scene.some_radius(rng);
-    let sigma = Spread::new(0.4, 7.0).draw_log(rng) as f32;
+    let sigma = Spread::new(0.4, 10.0).draw_log(rng) as f32;
     let look = rng.random_range(0..10_u32);
     let texture = match look {
         0..=1 => Texture::Speckle {
