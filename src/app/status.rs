@@ -78,7 +78,9 @@ fn readout(ui: &mut Ui, session: &Session, pointer: Option<(f32, f32)>) {
     let (Some(shown), Some((x, y))) = (&session.shown, pointer) else {
         return;
     };
-    let frame = &shown.loaded.frame;
+    let Some(frame) = session.drawn_frame() else {
+        return;
+    };
     if x < 0.0 || y < 0.0 {
         return;
     }
