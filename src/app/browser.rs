@@ -321,13 +321,13 @@ impl NoteFields {
     /// Asks for what was typed to be kept.
     fn store(&self, commands: &mut Vec<Command>) {
         let Some(frame) = self.frame else { return };
-        let note = Note {
-            is_marked: self.was.is_marked,
-            tags: tags_of(&self.tags),
-            comment: self.comment.trim().to_owned(),
-        };
-        if note != self.was {
-            commands.push(Command::SetNote { frame, note });
+        let (tags, comment) = (tags_of(&self.tags), self.comment.trim().to_owned());
+        if tags != self.was.tags || comment != self.was.comment {
+            commands.push(Command::SetNote {
+                frame,
+                tags,
+                comment,
+            });
         }
     }
 }

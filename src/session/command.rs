@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::beneath::Beneath;
 use super::tool::{Tool, ToolEvent};
 use crate::domain::calibrant::Calibrant;
-use crate::domain::columns::{Column, Note};
+use crate::domain::columns::Column;
 use crate::domain::filter::Filter;
 use crate::domain::finders::Finder;
 use crate::domain::frame::MaskPolarity;
@@ -135,10 +135,11 @@ pub enum Command {
     NarrowFilter(Filter),
     /// So many places on in the list as it is sorted and filtered.
     StepListed(isize),
-    /// Tags, comment and mark of a frame.
+    /// Tags and comment of a frame; its mark stays.
     SetNote {
         frame: usize,
-        note: Note,
+        tags: Vec<String>,
+        comment: String,
     },
     ToggleMark,
     /// To the next marked frame, or the one before when negative.

@@ -275,7 +275,11 @@ impl Session {
             Command::StepListed(by) => {
                 self.step_listed(by);
             }
-            Command::SetNote { frame, note } => self.set_note(frame, note),
+            Command::SetNote {
+                frame,
+                tags,
+                comment,
+            } => self.set_words(frame, tags, comment),
             Command::ToggleMark => self.toggle_mark(),
             Command::StepMark(by) => self.step_mark(by),
             Command::Play(on) => self.play(on),

@@ -347,7 +347,7 @@ impl Session {
     }
 
     /// Changes what is noted of a frame; on disk like a gesture.
-    pub(super) fn set_note(&mut self, number: usize, note: Note) {
+    fn set_note(&mut self, number: usize, note: Note) {
         let Some(key) = self.key(number) else { return };
         if let Some(reason) = self.read_only.clone() {
             return self.notice(reason);
@@ -358,6 +358,16 @@ impl Session {
         self.rows.set_note(number, note.clone());
         self.unsaved += 1;
         self.jobs.push(Job::StoreNote(key, note));
+    }
+
+    pub(super) fn set_words(&mut self, number: usize, tags: Vec<String>, comment: String) {
+        let is_marked = self.rows.note(number).is_some_and(|note| note.is_marked);
+        let note = Note {
+            is_marked,
+            tags,
+            comment,
+        };
+        self.set_note(number, note);
     }
 
     pub(super) fn toggle_mark(&mut self) {
