@@ -68,6 +68,13 @@ fn a_curator_sorts_filters_notes_and_plays() {
     let session = &harness.state().session;
     assert_eq!(session.table.listed(), [0], "the old filter stays");
     assert!(session.table.error.is_some());
+    let left = harness.state().canvas.rect.left();
+    harness.run_steps(10);
+    assert_eq!(
+        harness.state().canvas.rect.left(),
+        left,
+        "no panel grows by itself"
+    );
     let control_shift = Modifiers {
         shift: true,
         ..Modifiers::COMMAND

@@ -160,7 +160,8 @@ impl Browser {
         let Some(typed) = &mut self.typed else { return };
         let is_used = !table.typed.is_empty();
         ui.horizontal(|ui| {
-            let width = ui.available_width() - if is_used { 26.0 } else { 0.0 };
+            // Room for the button beside it: a line wider than the panel would widen it.
+            let width = ui.available_width() - if is_used { 56.0 } else { 0.0 };
             let field = egui::TextEdit::singleline(typed)
                 .hint_text("peaks > 20 and tag ~ ice")
                 .desired_width(width);

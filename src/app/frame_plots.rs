@@ -54,6 +54,7 @@ impl FramePlots {
         let mut is_open = self.is_open && session.run.is_some();
         egui::Window::new("Frames")
             .open(&mut is_open)
+            .default_pos([420.0, 90.0])
             .default_size([460.0, 340.0])
             .show(ctx, |ui| self.contents(ui, session, commands));
         if session.run.is_some() {
