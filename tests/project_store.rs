@@ -7,6 +7,7 @@ mod painter;
 use std::path::{Path, PathBuf};
 
 use painter::{Gesture, Labels, Painter, load_all, run_info};
+use peaknet_studio::domain::columns::Note;
 use peaknet_studio::domain::grid::{Grid, PixelRect};
 use peaknet_studio::domain::labels::{Class, Edit, Review, Sheet};
 use peaknet_studio::io::project::{
@@ -508,4 +509,43 @@ fn other_files_are_refused_in_a_sentence() {
     }
     assert!(!at("missing").exists());
     assert_eq!(Class::ALL.len(), 4);
+}
+
+#[test]
+fn notes_come_back_and_an_older_project_is_brought_up_to_date_with_a_copy_kept() {
+    let (_folder, path, mut project, run) = scratch();
+    let labels = paint(&mut project, run, 5, 12);
+    let note = Note {
+        is_marked: true,
+        tags: vec!["ice".to_owned(), "two words".to_owned()],
+        comment: "weak; \"look\" again".to_owned(),
+    };
+    project.set_note(run, 2, &note).expect("stored");
+    project.set_note(run, 0, &note).expect("stored");
+    project
+        .set_note(run, 0, &Note::default())
+        .expect("forgotten");
+    assert_eq!(project.notes(run).expect("read"), [(2, note.clone())]);
+    drop(project);
+    // What the first version of the program has left.
+    sql(&path, "DROP TABLE notes; PRAGMA user_version = 1");
+    let old = Project::open(&path, Mode::Read).expect("an old file may be read as it is");
+    assert_eq!(old.notes(run).expect("none"), []);
+    drop(old);
+    let copy = path.with_file_name("a.peaknet.v1");
+    assert!(!copy.exists());
+    let mut project = Project::open(&path, writer("ann")).expect("brought up to date");
+    project.set_note(run, 1, &note).expect("stored");
+    let stored = load_all(&mut project, run, &run_info(3, WIDTH, HEIGHT)).expect("read");
+    same(&stored, &labels).expect("the labels are the same");
+    assert!(!project.labelled(run).expect("read").is_empty());
+    drop(project);
+    let kept = Connection::open(&copy).expect("a copy");
+    let version: i64 = kept
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .expect("a version");
+    assert_eq!(version, 1);
+    drop(kept);
+    Project::open(&path, writer("ann")).expect("opens again");
+    assert!(!path.with_file_name("a.peaknet.v1-1").exists(), "one copy");
 }

@@ -1,105 +1,104 @@
-//! The run's frames as a table: filter, sort, click to go.
+//! The run's frames as a table: sort, filter, note, click to go.
 
-use egui::Ui;
-use egui_extras::{Column, TableBuilder};
-use egui_material_icons::icons::{ICON_CHECK, ICON_EDIT, ICON_FLAG, ICON_FOLDER_OPEN};
+use egui::{Key, Ui};
+use egui_extras::{Column as Width, TableBuilder};
+use egui_material_icons::icons::{
+    ICON_BOOKMARK, ICON_CHECK, ICON_CLOSE, ICON_EDIT, ICON_FILTER_ALT, ICON_FLAG, ICON_FOLDER_OPEN,
+    ICON_PLAY_ARROW, ICON_STOP, ICON_VIEW_COLUMN,
+};
 
-use super::theme;
+use super::keys::{self, Action};
+use super::thumbnails::Thumbnails;
+use super::{text, theme};
+use crate::domain::columns::{Cell, Column, HIT, Kind, Note, tags_of};
+use crate::domain::filter::{Filter, Relation, Value};
 use crate::domain::labels::Review;
 use crate::session::Session;
-use crate::session::browse::FrameRow;
 use crate::session::command::Command;
+use crate::session::playback::RATES;
 
-/// So many peaks make a frame a hit.
-pub const HIT: u32 = 15;
-
-/// Which frames are listed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Filter {
-    #[default]
-    All,
-    Hits,
-    Untouched,
-    Started,
-    Confirmed,
-    Flagged,
-}
-
-impl Filter {
-    const ALL: [Self; 6] = [
-        Self::All,
-        Self::Hits,
-        Self::Untouched,
-        Self::Started,
-        Self::Confirmed,
-        Self::Flagged,
-    ];
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::All => "all frames",
-            Self::Hits => "hits",
-            Self::Untouched => "untouched",
-            Self::Started => "started",
-            Self::Confirmed => "confirmed",
-            Self::Flagged => "flagged",
-        }
-    }
-
-    fn lets(self, row: &FrameRow) -> bool {
-        match self {
-            Self::All => true,
-            Self::Hits => row.peaks.is_some_and(|peaks| peaks >= HIT),
-            Self::Untouched => row.review == Review::Untouched,
-            Self::Started => row.review == Review::Started,
-            Self::Confirmed => row.review == Review::Confirmed,
-            Self::Flagged => row.review == Review::Flagged,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Order {
-    #[default]
-    Number,
-    Peaks,
-    Doubt,
-}
+/// Filters that are a click away: what they are called, and how they are written.
+const FILTERS: [(&str, &str); 8] = [
+    ("all frames", ""),
+    ("hits", "hit"),
+    ("untouched", "review = untouched"),
+    ("started", "review = started"),
+    ("confirmed", "review = confirmed"),
+    ("flagged", "review = flagged"),
+    ("marked", "mark"),
+    ("doubtful", "doubt > 0.3"),
+];
 
 /// The left panel.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Browser {
-    filter: Filter,
-    order: Order,
+    columns: Vec<Column>,
+    /// The filter as it is being typed.
+    typed: Option<String>,
+    /// What of the session was taken over into `typed` last.
+    seen: String,
+    wants_filter: bool,
     /// The selected frame that was scrolled to last.
     followed: Option<usize>,
+    note: NoteFields,
+    has_thumbnails: bool,
+    thumbnails: Thumbnails,
+}
+
+/// Tags and comment while they are typed, and the frame that they belong to.
+#[derive(Debug, Default)]
+struct NoteFields {
+    frame: Option<usize>,
+    was: Note,
+    tags: String,
+    comment: String,
+    wants_focus: bool,
+}
+
+impl Default for Browser {
+    fn default() -> Self {
+        Self {
+            columns: vec![Column::Frame, Column::Peaks, Column::Doubt, Column::Review],
+            typed: None,
+            seen: String::new(),
+            wants_filter: false,
+            followed: None,
+            note: NoteFields::default(),
+            has_thumbnails: false,
+            thumbnails: Thumbnails::default(),
+        }
+    }
 }
 
 impl Browser {
+    /// Puts the cursor into the filter.
+    pub const fn focus_filter(&mut self) {
+        self.wants_filter = true;
+    }
+
+    pub const fn toggle_thumbnails(&mut self) {
+        self.has_thumbnails = !self.has_thumbnails;
+        // The rows have another height now.
+        self.followed = None;
+    }
+
+    /// Puts the cursor into the comment.
+    pub const fn focus_note(&mut self) {
+        self.note.wants_focus = true;
+    }
+
     pub fn show(&mut self, ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
         ui.horizontal(|ui| {
             ui.label(theme::title("Run"));
             ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-                let open =
-                    egui::Button::new(theme::icon(ICON_FOLDER_OPEN)).frame_when_inactive(false);
-                let response = ui.add(open);
-                response.widget_info(|| {
-                    egui::WidgetInfo::labeled(egui::Role::Button, true, "Open a run")
-                });
-                if response.on_hover_text("Open a run (Ctrl+O)").clicked() {
+                let open = icon_button(ui, ICON_FOLDER_OPEN, "Open a run");
+                if open.on_hover_text("Open a run (Ctrl+O)").clicked() {
                     commands.push(Command::OpenDialog);
                 }
-                let combo = egui::ComboBox::from_id_salt("filter")
-                    .selected_text(self.filter.name())
-                    .width(ui.available_width() - 10.0);
-                let response = combo.show_ui(ui, |ui| {
-                    for filter in Filter::ALL {
-                        ui.selectable_value(&mut self.filter, filter, filter.name());
-                    }
-                });
-                response.response.widget_info(|| {
-                    egui::WidgetInfo::labeled(egui::Role::ComboBox, true, "Filter")
-                });
+                if session.run.is_some() {
+                    self.choose_columns(ui);
+                    choose_filter(ui, commands);
+                }
             });
         });
         let Some(open) = &session.run else {
@@ -109,122 +108,406 @@ impl Browser {
             ));
             return;
         };
-        ui.label(theme::small(facts(&open.info)))
-            .on_hover_text(&open.info.source);
+        ui.horizontal(|ui| {
+            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                player(ui, session, commands);
+                let facts = egui::Label::new(theme::small(facts(&open.info))).truncate();
+                ui.with_layout(egui::Layout::left_to_right(egui::Align::Center), |ui| {
+                    ui.add(facts).on_hover_text(&open.info.source);
+                });
+            });
+        });
+        self.filter(ui, session, commands);
         ui.add_space(2.0);
-        let listed = self.listed(&session.rows);
-        self.table(ui, session, listed.as_deref(), commands);
+        self.note.show(ui, session, commands);
+        egui::ScrollArea::horizontal()
+            .auto_shrink(false)
+            .show(ui, |ui| self.table(ui, session, commands));
     }
 
-    /// The frames to list in their order; `None` = all by number, so that long runs cost nothing.
-    fn listed(&self, rows: &[FrameRow]) -> Option<Vec<usize>> {
-        if self.filter == Filter::All && self.order == Order::Number {
-            return None;
-        }
-        let lets = rows
-            .iter()
-            .enumerate()
-            .filter(|(_, row)| self.filter.lets(row));
-        let mut listed: Vec<usize> = lets.map(|(number, _)| number).collect();
-        let row = |number: &usize| rows.get(*number).copied().unwrap_or_default();
-        match self.order {
-            Order::Number => {}
-            Order::Peaks => listed.sort_by_key(|number| std::cmp::Reverse(row(number).peaks)),
-            Order::Doubt => listed.sort_by(|a, b| {
-                let doubt = |number| row(number).doubt.unwrap_or(-1.0);
-                doubt(b).total_cmp(&doubt(a))
-            }),
-        }
-        Some(listed)
+    fn choose_columns(&mut self, ui: &mut Ui) {
+        let button = egui::Button::new(theme::icon(ICON_VIEW_COLUMN)).frame_when_inactive(false);
+        let (response, _) = egui::containers::menu::MenuButton::from_button(button).ui(ui, |ui| {
+            let mut has_thumbnails = self.has_thumbnails;
+            let choice = ui.checkbox(&mut has_thumbnails, "thumbnails");
+            let tip = keys::tip(Action::Thumbnails);
+            if choice.on_hover_text(tip).changed() {
+                self.toggle_thumbnails();
+            }
+            for column in Column::ALL {
+                let mut is_on = self.columns.contains(&column);
+                let choice = ui.checkbox(&mut is_on, column.name());
+                if choice.on_hover_text(column.meaning()).changed() {
+                    self.columns.retain(|other| *other != column);
+                    if is_on {
+                        self.columns.push(column);
+                        self.columns.sort();
+                    }
+                }
+            }
+        });
+        response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, "Columns"));
+        response.on_hover_text("Columns of the table");
     }
 
-    fn table(
-        &mut self,
-        ui: &mut Ui,
-        session: &Session,
-        listed: Option<&[usize]>,
-        commands: &mut Vec<Command>,
-    ) {
-        let count = listed.map_or(session.rows.len(), <[usize]>::len);
-        let number_at =
-            |index: usize| listed.map_or(Some(index), |listed| listed.get(index).copied());
+    /// The line where a filter is typed; Enter or leaving it takes it.
+    fn filter(&mut self, ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
+        let table = &session.table;
+        if self.seen != table.typed || self.typed.is_none() {
+            self.seen.clone_from(&table.typed);
+            self.typed = Some(table.typed.clone());
+        }
+        let Some(typed) = &mut self.typed else { return };
+        let is_used = !table.typed.is_empty();
+        ui.horizontal(|ui| {
+            // Room for the button beside it: a line wider than the panel would widen it.
+            let width = ui.available_width() - if is_used { 56.0 } else { 0.0 };
+            let field = egui::TextEdit::singleline(typed)
+                .hint_text("peaks > 20 and tag ~ ice")
+                .desired_width(width);
+            let response = ui.add(field);
+            response
+                .widget_info(|| egui::WidgetInfo::labeled(egui::Role::TextInput, true, "Filter"));
+            if std::mem::take(&mut self.wants_filter) {
+                response.request_focus();
+            }
+            let is_left =
+                response.lost_focus() && !ui.input(|input| input.key_pressed(Key::Escape));
+            if is_left && *typed != table.typed {
+                commands.push(Command::FilterFrames(typed.clone()));
+                self.followed = None;
+            }
+            response.on_hover_text(format!(
+                "{}: compare columns by = != < <= > >= and ~ (contains), join by and, or, not, ( )",
+                keys::tip(Action::FilterFrames)
+            ));
+            if is_used {
+                let clear = icon_button(ui, ICON_CLOSE, "Clear the filter");
+                if clear
+                    .on_hover_text(keys::tip(Action::ClearFilter))
+                    .clicked()
+                {
+                    commands.push(Command::FilterFrames(String::new()));
+                }
+            }
+        });
+        if let Some(reason) = &table.error {
+            ui.label(theme::small(reason).color(theme::PEAK));
+        } else if is_used {
+            ui.label(theme::small(format!(
+                "{} of {}",
+                text::count(table.listed().len() as f64, "frame"),
+                text::thousands(session.rows.len() as f64)
+            )));
+        }
+    }
+
+    fn table(&mut self, ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
+        let listed = session.table.listed();
+        let columns = self.columns.clone();
+        let has_thumbnails = self.has_thumbnails;
         let mut table = TableBuilder::new(ui)
             .striped(false)
             .animate_scrolling(false)
             .sense(egui::Sense::click())
             .cell_layout(egui::Layout::right_to_left(egui::Align::Center))
-            .auto_shrink(false)
-            .column(Column::exact(52.0))
-            .column(Column::exact(44.0))
-            .column(Column::exact(44.0))
-            .column(Column::remainder().at_least(22.0));
+            .auto_shrink(false);
+        if has_thumbnails {
+            table = table.column(Width::exact(theme::THUMBNAIL));
+        }
+        for column in &columns {
+            table = table.column(width_of(*column));
+        }
+        table = table.column(Width::remainder());
         if self.followed != Some(session.selected) {
             self.followed = Some(session.selected);
-            let place = listed.map_or(Some(session.selected), |listed| {
-                listed.iter().position(|number| *number == session.selected)
-            });
-            if let Some(place) = place {
+            if let Some(place) = session.table.place_of(session.selected) {
                 table = table.scroll_to_row(place, Some(egui::Align::Center));
             }
         }
         table
             .header(theme::ROW, |mut header| {
-                let titles = [
-                    ("#", Some(Order::Number)),
-                    ("peaks", Some(Order::Peaks)),
-                    ("doubt", Some(Order::Doubt)),
-                ];
-                for (title, order) in titles.into_iter().chain([("", None)]) {
+                if has_thumbnails {
+                    header.col(|_| {});
+                }
+                for column in &columns {
                     header.col(|ui| {
-                        let Some(order) = order else { return };
-                        let text = if self.order == order {
-                            theme::small(title).strong()
-                        } else {
-                            theme::small(title)
-                        };
-                        let label = ui.add(
-                            egui::Label::new(text)
-                                .selectable(false)
-                                .sense(egui::Sense::click()),
-                        );
-                        if label.on_hover_text("Sort by this").clicked() {
-                            self.order = order;
+                        if title(ui, session, *column) {
+                            commands.push(Command::SortFrames(*column));
                             self.followed = None;
                         }
                     });
                 }
+                header.col(|_| {});
             })
             .body(|body| {
-                body.rows(theme::ROW, count, |mut line| {
-                    let Some(number) = number_at(line.index()) else {
+                let height = if has_thumbnails {
+                    theme::THUMBNAIL
+                } else {
+                    theme::ROW
+                };
+                body.rows(height, listed.len(), |mut line| {
+                    let Some(number) = listed.get(line.index()).map(|number| *number as usize)
+                    else {
                         return;
                     };
-                    let row = session.rows.get(number).copied().unwrap_or_default();
                     line.set_selected(number == session.selected);
-                    line.col(|ui| {
-                        cell(ui, &super::text::thousands(number as f64 + 1.0));
-                    });
-                    line.col(|ui| {
-                        if let Some(peaks) = row.peaks {
-                            let text = super::text::thousands(f64::from(peaks));
-                            if peaks >= HIT {
-                                cell(ui, &text)
-                            } else {
-                                weak(ui, &text)
-                            }
-                        }
-                    });
-                    line.col(|ui| {
-                        if let Some(doubt) = row.doubt {
-                            weak(ui, &format!("{doubt:.2}"));
-                        }
-                    });
-                    line.col(|ui| review_mark(ui, row.review));
+                    if has_thumbnails {
+                        line.col(|ui| self.thumbnails.draw(ui, session, number));
+                    }
+                    for column in &columns {
+                        let (_, response) = line.col(|ui| draw_cell(ui, session, number, *column));
+                        response.context_menu(|ui| narrow(ui, session, number, *column, commands));
+                    }
+                    line.col(|_| {});
                     if line.response().clicked() {
                         commands.push(Command::GoTo(number));
                     }
                 });
             });
+        if has_thumbnails {
+            self.thumbnails.ask(session, commands);
+        }
+    }
+}
+
+impl NoteFields {
+    /// Tags and comment of the selected frame. What is typed belongs to the frame that it was begun on.
+    fn show(&mut self, ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
+        let number = session.selected;
+        let kept = session.rows.note(number).cloned().unwrap_or_default();
+        if self.frame != Some(number) || self.was != kept {
+            self.store(commands);
+            *self = Self {
+                frame: Some(number),
+                tags: kept.tags.join(", "),
+                comment: kept.comment.clone(),
+                was: kept,
+                wants_focus: self.wants_focus,
+            };
+        }
+        let mut is_left = false;
+        ui.horizontal(|ui| {
+            let mark = egui::Button::new(theme::icon(ICON_BOOKMARK))
+                .selected(self.was.is_marked)
+                .frame_when_inactive(self.was.is_marked);
+            let response = ui.add(mark);
+            response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, "Mark"));
+            if response.on_hover_text(keys::tip(Action::Mark)).clicked() {
+                commands.push(Command::ToggleMark);
+            }
+            let width = ui.available_width();
+            let fields = [
+                (&mut self.tags, "tags", "Tags", 0.4),
+                (&mut self.comment, "comment", "Comment", 0.6),
+            ];
+            for (typed, hint, name, share) in fields {
+                let field = egui::TextEdit::singleline(typed)
+                    .hint_text(hint)
+                    .desired_width(width * share - 8.0);
+                let response = ui.add(field);
+                response
+                    .widget_info(|| egui::WidgetInfo::labeled(egui::Role::TextInput, true, name));
+                if name == "Comment" && std::mem::take(&mut self.wants_focus) {
+                    response.request_focus();
+                }
+                is_left |= response.lost_focus();
+            }
+        });
+        if is_left {
+            self.store(commands);
+        }
+    }
+
+    /// Asks for what was typed to be kept.
+    fn store(&self, commands: &mut Vec<Command>) {
+        let Some(frame) = self.frame else { return };
+        let (tags, comment) = (tags_of(&self.tags), self.comment.trim().to_owned());
+        if tags != self.was.tags || comment != self.was.comment {
+            commands.push(Command::SetNote {
+                frame,
+                tags,
+                comment,
+            });
+        }
+    }
+}
+
+/// Playing the listed frames, and how fast.
+fn player(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
+    let playback = session.playback;
+    let icon = if playback.is_on {
+        ICON_STOP
+    } else {
+        ICON_PLAY_ARROW
+    };
+    let play = icon_button(ui, icon, "Play");
+    if play.on_hover_text(keys::tip(Action::Play)).clicked() {
+        commands.push(Command::Play(!playback.is_on));
+    }
+    let mut rate = playback.rate;
+    let field = egui::DragValue::new(&mut rate)
+        .range(RATES)
+        .speed(0.1)
+        .max_decimals(1)
+        .suffix("/s");
+    if ui.add(field).on_hover_text("Frames a second").changed() {
+        commands.push(Command::SetPlayRate(rate));
+    }
+}
+
+fn icon_button(ui: &mut Ui, icon: egui_material_icons::MaterialIcon, name: &str) -> egui::Response {
+    let response = ui.add(egui::Button::new(theme::icon(icon)).frame_when_inactive(false));
+    response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, name));
+    response
+}
+
+fn choose_filter(ui: &mut Ui, commands: &mut Vec<Command>) {
+    let button = egui::Button::new(theme::icon(ICON_FILTER_ALT)).frame_when_inactive(false);
+    let (response, _) = egui::containers::menu::MenuButton::from_button(button).ui(ui, |ui| {
+        for (name, filter) in FILTERS {
+            if ui.button(name).clicked() {
+                commands.push(Command::FilterFrames(filter.to_owned()));
+                ui.close();
+            }
+        }
+    });
+    response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, "Filters"));
+    response.on_hover_text("List some of the frames");
+}
+
+fn width_of(column: Column) -> Width {
+    match column {
+        Column::Tags => Width::initial(80.0)
+            .at_least(40.0)
+            .clip(true)
+            .resizable(true),
+        Column::Comment => Width::initial(160.0)
+            .at_least(40.0)
+            .clip(true)
+            .resizable(true),
+        Column::Review => Width::exact(34.0),
+        Column::Hit | Column::Label | Column::Mark => Width::exact(38.0),
+        Column::Disagreement => Width::exact(60.0),
+        Column::Maximum => Width::exact(58.0),
+        _ => Width::exact(46.0),
+    }
+}
+
+/// The head of a column; whether it was clicked.
+fn title(ui: &mut Ui, session: &Session, column: Column) -> bool {
+    let name = match column {
+        Column::Frame => "#",
+        Column::Disagreement => "disagree",
+        Column::Maximum => "max",
+        other => other.name(),
+    };
+    let is_sorted = session.table.column == column;
+    let text = if is_sorted {
+        theme::small(name).strong()
+    } else {
+        theme::small(name)
+    };
+    let label = egui::Label::new(text)
+        .selectable(false)
+        .sense(egui::Sense::click());
+    let response = ui.add(label);
+    if is_sorted {
+        let tip = if session.table.is_descending {
+            2.0
+        } else {
+            -2.0
+        };
+        let at = response.rect.center_bottom();
+        let corners = [(-3.0, -tip), (3.0, -tip), (0.0, tip)].map(|(x, y)| at + egui::vec2(x, y));
+        let color = ui.visuals().weak_text_color();
+        let arrow = egui::Shape::convex_polygon(corners.to_vec(), color, egui::Stroke::NONE);
+        ui.painter().add(arrow);
+    }
+    let name = format!("Sort by {}", column.name());
+    response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, &name));
+    response
+        .on_hover_text(format!("{}; click sorts", column.meaning()))
+        .clicked()
+}
+
+fn draw_cell(ui: &mut Ui, session: &Session, number: usize, column: Column) {
+    let is_hit = session
+        .rows
+        .get(number)
+        .and_then(|row| row.peaks)
+        .is_some_and(|peaks| peaks >= HIT);
+    match session.rows.cell(number, column) {
+        Cell::Unknown => {}
+        Cell::Number(value) if column == Column::Frame || (column == Column::Peaks && is_hit) => {
+            cell(ui, &text::thousands(value));
+        }
+        Cell::Number(value) => weak(ui, &written(column, value)),
+        Cell::Flag(false) => {}
+        Cell::Flag(true) if column == Column::Mark => {
+            let mark = ICON_BOOKMARK.rich_text().size(14.0).color(theme::FOUND);
+            ui.add(egui::Label::new(mark).selectable(false));
+        }
+        Cell::Flag(true) => weak(ui, "yes"),
+        Cell::Text(_) if column == Column::Review => {
+            let row = session.rows.get(number).copied().unwrap_or_default();
+            review_mark(ui, row.review);
+        }
+        Cell::Text(text) => left(ui, text),
+        Cell::Words(words) => left(ui, &words.join(", ")),
+    }
+}
+
+/// A number of a column as the table shows it.
+pub fn written(column: Column, value: f64) -> String {
+    match column {
+        Column::Frame | Column::Peaks => text::thousands(value),
+        Column::Artifact => format!("{:.1} %", value * 100.0),
+        Column::Doubt | Column::Disagreement => format!("{value:.2}"),
+        _ if value.abs() < 100.0 => format!("{value:.2}"),
+        _ => text::thousands(value),
+    }
+}
+
+/// What a right click on a cell offers: to list only those like it.
+fn narrow(
+    ui: &mut Ui,
+    session: &Session,
+    number: usize,
+    column: Column,
+    commands: &mut Vec<Command>,
+) {
+    let compare = |relation, value| Filter::Compare(column, relation, value);
+    let choices: Vec<Filter> = match session.rows.cell(number, column) {
+        Cell::Unknown => vec![
+            compare(Relation::Equal, Value::Unknown),
+            compare(Relation::NotEqual, Value::Unknown),
+        ],
+        Cell::Number(value) => [Relation::AtLeast, Relation::AtMost, Relation::Equal]
+            .map(|relation| compare(relation, Value::Number(f64::from(value as f32))))
+            .to_vec(),
+        Cell::Flag(flag) => vec![compare(Relation::Equal, Value::Flag(flag))],
+        Cell::Text(text) => [Relation::Equal, Relation::NotEqual]
+            .map(|relation| compare(relation, Value::Text(text.to_owned())))
+            .to_vec(),
+        Cell::Words([]) => vec![compare(Relation::Equal, Value::Text(String::new()))],
+        Cell::Words(words) => words
+            .iter()
+            .map(|word| compare(Relation::Equal, Value::Text(word.clone())))
+            .collect(),
+    };
+    for choice in choices {
+        if ui.button(format!("Only {choice}")).clicked() {
+            commands.push(Command::NarrowFilter(choice));
+            ui.close();
+        }
+    }
+    if column.kind() != Kind::Text || column == Column::Review {
+        ui.separator();
+    }
+    if ui.button("All frames").clicked() {
+        commands.push(Command::FilterFrames(String::new()));
+        ui.close();
     }
 }
 
@@ -236,6 +519,12 @@ fn weak(ui: &mut Ui, text: &str) {
     ui.add(egui::Label::new(egui::RichText::new(text).weak()).selectable(false));
 }
 
+fn left(ui: &mut Ui, text: &str) {
+    ui.with_layout(egui::Layout::left_to_right(egui::Align::Center), |ui| {
+        let label = egui::Label::new(egui::RichText::new(text).weak());
+        ui.add(label.selectable(false).truncate());
+    });
+}
 fn review_mark(ui: &mut Ui, review: Review) {
     let (symbol, color) = match review {
         Review::Untouched => return,

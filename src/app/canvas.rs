@@ -245,7 +245,8 @@ impl Canvas {
         if is_current {
             // What is wrong with the frame stands on it: it must not be taken for data.
             let mut at = self.rect.left_top() + vec2(12.0, 16.0);
-            for problem in &shown.loaded.problems {
+            let words = session.drawn_words();
+            for problem in words.iter().chain(&shown.loaded.problems) {
                 self.tag(&painter, at, problem);
                 at.y += theme::ROW;
             }

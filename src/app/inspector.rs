@@ -27,6 +27,7 @@ pub fn show(
                     tone(ui, session, histogram, commands);
                     gap(ui);
                     layers(ui, session, commands);
+                    super::underlay::show(ui, session, commands);
                     gap(ui);
                     label(ui, session, commands);
                     gap(ui);

@@ -5,7 +5,9 @@ use egui::Ui;
 use super::Window;
 use super::keys::{self, Action, Entry, Menu, TABLE};
 use super::theme;
+use crate::domain::stack::Combine;
 use crate::session::Session;
+use crate::session::beneath::Beneath;
 use crate::session::command::Command;
 
 /// The bar on top: menus, what is open, the way to the keys.
@@ -91,6 +93,10 @@ const fn starts_group(action: Action) -> bool {
             | Action::Tool(Tool::Brush)
             | Action::BrushSmaller
             | Action::First
+            | Action::NextListed
+            | Action::FilterFrames
+            | Action::StackMaximum
+            | Action::Mark
             | Action::Fit
             | Action::AutoTone
             | Action::Fill
@@ -123,6 +129,15 @@ fn is_on(session: &Session, action: Action) -> bool {
         Action::Assembled => session.is_assembled,
         Action::Guides => session.layers.guides,
         Action::PredictAll => session.predict_all,
+        Action::Play => session.playback.is_on,
+        Action::Blink => session.underlay.is_blinking,
+        Action::StackMaximum => session.underlay.wanted == Beneath::Stack(Combine::Maximum),
+        Action::StackMean => session.underlay.wanted == Beneath::Stack(Combine::Mean),
+        Action::Powder => session.underlay.wanted == Beneath::Powder,
+        Action::Mark => session
+            .rows
+            .note(session.selected)
+            .is_some_and(|note| note.is_marked),
         _ => false,
     }
 }
@@ -152,6 +167,21 @@ pub fn is_possible(session: &Session, action: Action) -> bool {
         | Action::RandomBack
         | Action::GoTo
         | Action::NextUnreviewed
+        | Action::NextListed
+        | Action::PreviousListed
+        | Action::FilterFrames
+        | Action::ClearFilter
+        | Action::Mark
+        | Action::NextMark
+        | Action::PreviousMark
+        | Action::Comment
+        | Action::Play
+        | Action::FramePlots
+        | Action::Thumbnails
+        | Action::StackMaximum
+        | Action::StackMean
+        | Action::Blink
+        | Action::Powder
         | Action::Export
         | Action::OpenGeometry
         | Action::PredictAll => session.run.is_some(),
@@ -262,6 +292,12 @@ pub fn pressed(ctx: &egui::Context) -> Vec<Action> {
     actions
 }
 
+/// Shows a picture in the frame's place, or the frame again.
+fn toggled(session: &Session, beneath: Beneath) -> Command {
+    let is_on = session.underlay.wanted == beneath;
+    Command::SetBeneath(if is_on { Beneath::Own } else { beneath })
+}
+
 /// Actions that go on while their key is held.
 const fn repeats(action: Action) -> bool {
     matches!(
@@ -270,6 +306,8 @@ const fn repeats(action: Action) -> bool {
             | Action::Previous
             | Action::NextTen
             | Action::PreviousTen
+            | Action::NextListed
+            | Action::PreviousListed
             | Action::BrushLarger
             | Action::BrushSmaller
             | Action::Undo
@@ -308,6 +346,33 @@ impl Window {
             Action::Random => Command::Random,
             Action::RandomBack => Command::RandomBack,
             Action::NextUnreviewed => Command::NextUnreviewed,
+            Action::NextListed => Command::StepListed(1),
+            Action::PreviousListed => Command::StepListed(-1),
+            Action::ClearFilter => Command::FilterFrames(String::new()),
+            Action::Mark => Command::ToggleMark,
+            Action::NextMark => Command::StepMark(1),
+            Action::PreviousMark => Command::StepMark(-1),
+            Action::Play => Command::Play(!session.playback.is_on),
+            Action::StackMaximum => toggled(session, Beneath::Stack(Combine::Maximum)),
+            Action::StackMean => toggled(session, Beneath::Stack(Combine::Mean)),
+            Action::Powder => toggled(session, Beneath::Powder),
+            Action::Blink => Command::SetBlink(!session.underlay.is_blinking),
+            Action::Thumbnails => {
+                self.are_panels_hidden = false;
+                return self.browser.toggle_thumbnails();
+            }
+            Action::FilterFrames => {
+                self.are_panels_hidden = false;
+                return self.browser.focus_filter();
+            }
+            Action::Comment => {
+                self.are_panels_hidden = false;
+                return self.browser.focus_note();
+            }
+            Action::FramePlots => {
+                self.frame_plots.is_open = !self.frame_plots.is_open;
+                return;
+            }
             Action::Tool(tool) => Command::SetTool(tool),
             Action::Class(class) => Command::SetClass(class),
             Action::SwapClass => Command::SwapClass,

@@ -4,20 +4,24 @@ mod browser;
 mod calibrant;
 mod canvas;
 mod card;
+mod frame_plots;
 mod gpu;
 mod inspector;
 mod keys;
 mod menu;
 mod net_panel;
 mod overlay;
+mod playback;
 mod plots;
 mod pyramid;
 pub mod screenshot;
 mod status;
 mod text;
 mod theme;
+mod thumbnails;
 mod tools;
 mod training;
+mod underlay;
 mod upload;
 mod welcome;
 
@@ -66,6 +70,11 @@ pub struct Window {
     arrival: Option<(FrameKey, LoadedFrame)>,
     commands: Vec<Command>,
     browser: browser::Browser,
+    frame_plots: frame_plots::FramePlots,
+    /// When the playback showed its last frame.
+    played: Option<std::time::Instant>,
+    /// When a blinking changed last.
+    blinked: Option<std::time::Instant>,
     histogram: plots::Histogram,
     training: training::TrainingPanel,
     has_fitted_screen: bool,
@@ -94,6 +103,9 @@ impl Window {
             arrival: None,
             commands: Vec::new(),
             browser: browser::Browser::default(),
+            frame_plots: frame_plots::FramePlots::default(),
+            played: None,
+            blinked: None,
             histogram: plots::Histogram::default(),
             training: training::TrainingPanel::default(),
             has_fitted_screen: false,
@@ -150,6 +162,8 @@ impl Window {
         }
         self.fit_the_screen(&ctx);
         self.keyboard(&ctx);
+        self.play(&ctx);
+        self.blink(&ctx);
         self.dropped(&ctx);
         self.layout(ui);
         self.overlays(&ctx);
@@ -223,7 +237,7 @@ impl Window {
             egui::Panel::left("run")
                 .frame(frame)
                 .default_size(theme::RUN_PANEL)
-                .size_range(150.0..=420.0)
+                .size_range(150.0..=900.0)
                 .show(ui, |ui| {
                     self.browser.show(ui, &self.session, &mut self.commands)
                 });
@@ -282,6 +296,8 @@ impl Window {
         }
         browser::go_to(ctx, &mut self.go_to, &self.session, &mut self.commands);
         welcome::path_prompt(ctx, &mut self.typed_path, &self.session, &mut self.commands);
+        self.frame_plots
+            .show(ctx, &self.session, &mut self.commands);
         self.training.show(ctx, &self.session, &mut self.commands);
         calibrant::show(
             ctx,

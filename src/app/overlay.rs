@@ -212,8 +212,9 @@ impl Canvas {
 
     /// Writes each pixel's value into it, bad ones in parentheses.
     pub fn draw_values(&self, painter: &egui::Painter, session: &Session) {
-        let Some(shown) = &session.shown else { return };
-        let frame = &shown.loaded.frame;
+        let Some(frame) = session.drawn_frame() else {
+            return;
+        };
         for rect in self.cells_in_view(frame.pixels.rect()) {
             self.draw_values_of(painter, session, frame, rect);
         }
@@ -269,11 +270,10 @@ impl Canvas {
 
     /// The pixels about the pointer, large, in the corner that the pointer is not in.
     pub fn draw_loupe(&self, painter: &egui::Painter, session: &Session) {
-        let (Some(shown), Some((x, y))) = (&session.shown, self.pointer) else {
+        let (Some(frame), Some((x, y))) = (session.drawn_frame(), self.pointer) else {
             return;
         };
         let (reach, side) = LOUPE;
-        let frame = &shown.loaded.frame;
         let length = (2 * reach + 1) as f32 * side;
         let Some(at) = self.ui_from_frame(x, y) else {
             return;

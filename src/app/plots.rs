@@ -3,8 +3,8 @@
 use egui::{Color32, Rect, Sense, Stroke, Ui, pos2};
 use egui_plot::{Line, Plot, PlotPoints, VLine};
 
-use super::browser::HIT;
 use super::{text, theme};
+use crate::domain::columns::HIT;
 use crate::domain::frame::bad;
 use crate::domain::labels::Review;
 use crate::domain::tone::{Tone, auto_range};

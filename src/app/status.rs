@@ -46,6 +46,10 @@ pub fn bar(ui: &mut Ui, session: &Session, pointer: Option<(f32, f32)>) {
                 .and_then(|shown| shown.read_only.as_deref())
             {
                 reason
+            } else if session.playback.is_on {
+                "playing the listed frames; Shift+P or painting stops"
+            } else if session.underlay.is_blinking {
+                "blinking with the neighbours; Shift+V or a press stops"
             } else {
                 session.tool.hint()
             };
@@ -78,7 +82,9 @@ fn readout(ui: &mut Ui, session: &Session, pointer: Option<(f32, f32)>) {
     let (Some(shown), Some((x, y))) = (&session.shown, pointer) else {
         return;
     };
-    let frame = &shown.loaded.frame;
+    let Some(frame) = session.drawn_frame() else {
+        return;
+    };
     if x < 0.0 || y < 0.0 {
         return;
     }

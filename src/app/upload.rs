@@ -25,6 +25,8 @@ const LARGE_CHANGE: usize = 1 << 20;
 pub struct Uploaded {
     pub at: Instant,
     pub key: Option<FrameKey>,
+    /// The pixels: the frame's own, or a picture in its place.
+    pub frame: Option<Arc<Frame>>,
     pub is_bad_shown: bool,
     pub sheet_version: u64,
     pub prediction: Option<Arc<Predicted>>,
@@ -35,6 +37,7 @@ impl Default for Uploaded {
         Self {
             at: Instant::now(),
             key: None,
+            frame: None,
             is_bad_shown: false,
             sheet_version: 0,
             prediction: None,
@@ -251,8 +254,10 @@ impl Window {
         }
         let shown = self.session.shown.as_ref()?;
         let uploaded = &self.uploaded;
+        let drawn = self.session.drawn_frame()?;
+        let is_same = (uploaded.frame.as_ref()).is_some_and(|frame| Arc::ptr_eq(frame, drawn));
         let is_with_counts =
-            uploaded.key != Some(shown.key) || uploaded.is_bad_shown != is_bad_shown;
+            uploaded.key != Some(shown.key) || !is_same || uploaded.is_bad_shown != is_bad_shown;
         let pixels = if is_with_counts {
             Pixels::From(self.level_wanted())
         } else if self.is_marked_wholly() {
@@ -262,7 +267,7 @@ impl Window {
         };
         Some(Order {
             key: shown.key,
-            frame: shown.loaded.frame.clone(),
+            frame: drawn.clone(),
             pixels,
             is_bad_shown,
             label: Some(shown.sheet.clone()),
@@ -327,8 +332,8 @@ impl Window {
             mut sheet_version,
         } = delivery;
         if matches!(textures, Ok(Delivered::Finer)) {
-            let shown = self.session.shown.as_ref();
-            let is_same = shown.is_some_and(|shown| Arc::ptr_eq(&shown.loaded.frame, &frame))
+            let drawn = self.uploaded.frame.as_ref();
+            let is_same = drawn.is_some_and(|drawn| Arc::ptr_eq(drawn, &frame))
                 && self.uploaded.key == Some(key)
                 && self.uploaded.is_bad_shown == is_bad_shown;
             if let (true, Some(graphics)) = (is_same, &mut self.graphics) {
@@ -373,6 +378,7 @@ impl Window {
                 self.uploaded = Uploaded {
                     at: Instant::now(),
                     key: Some(key),
+                    frame: Some(frame),
                     is_bad_shown,
                     sheet_version,
                     prediction: net,
@@ -390,6 +396,7 @@ impl Window {
                 self.uploaded = Uploaded {
                     at: Instant::now(),
                     key: Some(key),
+                    frame: Some(frame),
                     is_bad_shown,
                     sheet_version: self.session.sheet_version,
                     prediction: self.session.shown_prediction().cloned(),

@@ -7,6 +7,7 @@
 mod edits;
 mod history;
 mod lease;
+mod notes;
 mod predictions;
 mod review;
 mod runs;

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use super::beneath::Thumbnails;
 use super::command::{Layers, RunRequest, View};
 use super::job::{FrameKey, Job, LoadedFrame, LoadedLabels, ProjectState};
+use super::table::Rows;
 use super::{Cure, Notice, NoticeKind, Session};
 use crate::domain::assembly::Assembly;
 use crate::domain::frame::RunInfo;
@@ -26,6 +28,12 @@ pub struct FrameRow {
     pub peaks: Option<u32>,
     pub artifact_fraction: Option<f32>,
     pub doubt: Option<f32>,
+    /// 1 - F1 against the peak list of another program, where there is one.
+    pub disagreement: Option<f32>,
+    /// Of the valid pixels, in photons where the run says what one is.
+    pub mean: Option<f32>,
+    pub maximum: Option<f32>,
+    pub is_labelled: bool,
     pub review: Review,
 }
 
@@ -132,7 +140,11 @@ impl Session {
             cure: None,
             kind: NoticeKind::OfRun,
         }));
-        self.rows = vec![FrameRow::default(); info.frames];
+        self.rows = Rows::blank(info.frames);
+        self.playback.is_on = false;
+        self.underlay.forget();
+        self.thumbnails = Thumbnails::default();
+        self.jobs.push(Job::StopPowder);
         // A list that the user named is wanted; one that the file happens to have is a click away.
         self.layers.listed = request.peaks.is_some();
         self.selected = 0;
@@ -176,8 +188,7 @@ impl Session {
         let Some(open) = self.run.as_mut().filter(|open| open.serial == run) else {
             return;
         };
-        self.rows
-            .resize(info.frames.max(self.rows.len()), FrameRow::default());
+        self.rows.grow(info.frames);
         // What is no longer true goes, what is new comes; what the curator has closed stays closed.
         let known: Vec<&String> = open.info.said().collect();
         self.notices.retain(|notice| {
@@ -240,6 +251,14 @@ impl Session {
                         row.review = review;
                     }
                 }
+                for (number, note) in state.notes {
+                    self.rows.set_note(number, note);
+                }
+                for number in state.labelled {
+                    if let Some(row) = self.rows.get_mut(number) {
+                        row.is_labelled = true;
+                    }
+                }
                 wanted = wanted.or(state.last_frame);
                 if let Some(view) = state.view {
                     self.is_assembled = view.is_assembled && self.assembly.is_some();
@@ -295,7 +314,9 @@ impl Session {
     }
 
     pub(super) fn go_random(&mut self) {
-        if self.rows.len() < 2 {
+        let listed = self.table.listed();
+        let others = listed.len() - usize::from(self.table.place_of(self.selected).is_some());
+        if others == 0 {
             return;
         }
         // xorshift64: only to pick a frame, so that the session needs no generator of its own.
@@ -303,10 +324,14 @@ impl Session {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
+        let here = self.table.place_of(self.selected).unwrap_or(usize::MAX);
+        let place = (state % others as u64) as usize;
+        let number = listed.get(place + usize::from(place >= here)).copied();
         self.random_state = state;
-        let other = (state % (self.rows.len() as u64 - 1)) as usize;
-        self.visited.push(self.selected);
-        self.go_to(other + usize::from(other >= self.selected));
+        if let Some(number) = number {
+            self.visited.push(self.selected);
+            self.go_to(number as usize);
+        }
     }
 
     pub(super) fn go_back(&mut self) {
@@ -433,6 +458,7 @@ impl Session {
             read_only,
         });
         self.sheet_changed_wholly();
+        self.ask_stack();
         if self.tone_wanted {
             self.auto_tone();
         }

@@ -2,12 +2,16 @@
 
 use std::path::PathBuf;
 
+use super::beneath::Beneath;
 use super::tool::{Tool, ToolEvent};
 use crate::domain::calibrant::Calibrant;
+use crate::domain::columns::Column;
+use crate::domain::filter::Filter;
 use crate::domain::finders::Finder;
 use crate::domain::frame::MaskPolarity;
 use crate::domain::grid::Pixel;
 use crate::domain::labels::{Class, Review};
+use crate::domain::stack::Combine;
 use crate::domain::tone::Tone;
 
 /// What to open and what the user knows better than the file.
@@ -123,6 +127,41 @@ pub enum Command {
     Random,
     RandomBack,
     NextUnreviewed,
+    /// Sorts the frame table by a column; once more, the other way round.
+    SortFrames(Column),
+    /// What was typed as the filter of the frame table.
+    FilterFrames(String),
+    /// Lists only those that also pass this.
+    NarrowFilter(Filter),
+    /// So many places on in the list as it is sorted and filtered.
+    StepListed(isize),
+    /// Tags and comment of a frame; its mark stays.
+    SetNote {
+        frame: usize,
+        tags: Vec<String>,
+        comment: String,
+    },
+    ToggleMark,
+    /// To the next marked frame, or the one before when negative.
+    StepMark(isize),
+    Play(bool),
+    /// Frames a second.
+    SetPlayRate(f32),
+    /// The next frame of the playback is due.
+    PlayOn,
+    /// What is drawn in the frame's place.
+    SetBeneath(Beneath),
+    /// How many frames before and after are added up.
+    SetReach(usize),
+    /// The frame and its neighbours in turn.
+    SetBlink(bool),
+    /// The next picture of the blinking is due.
+    BlinkOn,
+    /// Adds up the listed frames in the background.
+    MakePowder(Combine),
+    StopPowder,
+    /// The frames whose thumbnails are looked at now.
+    WantThumbnails(Vec<usize>),
 
     SetTool(Tool),
     SetClass(Class),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::command::{RunRequest, TrainRequest, View};
 use crate::domain::calibrant::{Calibrant, RingRow};
+use crate::domain::columns::Note;
 use crate::domain::finders::Finder;
 use crate::domain::frame::{Frame, RunInfo, Statistics};
 use crate::domain::grid::Grid;
@@ -12,6 +13,7 @@ use crate::domain::labels::{Edit, History, Review, Sheet};
 use crate::domain::listed::Listed;
 use crate::domain::peaks::Peak;
 use crate::domain::rings::Segment;
+use crate::domain::stack::Combine;
 
 /// One frame of one opening of a run: answers that carry an old key are dropped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -61,6 +63,31 @@ impl Predicted {
     }
 }
 
+/// Pixels that can stand in a frame's place.
+#[derive(Clone, Debug)]
+pub struct Picture {
+    pub frame: Arc<Frame>,
+    pub statistics: Statistics,
+}
+
+/// Frames to add up for the shown one.
+#[derive(Clone, Debug)]
+pub struct StackOrder {
+    pub serial: u64,
+    pub key: FrameKey,
+    pub combine: Combine,
+    pub frames: Vec<usize>,
+}
+
+/// Frames of a run to add up in the background.
+#[derive(Clone, Debug)]
+pub struct PowderOrder {
+    pub serial: u64,
+    pub run: u64,
+    pub combine: Combine,
+    pub frames: Vec<usize>,
+}
+
 /// A net that can be chosen.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NetEntry {
@@ -89,6 +116,9 @@ pub struct ProjectState {
     /// Why labels cannot be written, in a sentence; `None` = they can.
     pub read_only: Option<String>,
     pub reviews: Vec<(usize, Review)>,
+    pub notes: Vec<(usize, Note)>,
+    /// Frames with labels, whether looked at since or not.
+    pub labelled: Vec<usize>,
     /// Peaks found earlier by the net of the same digest.
     pub last_frame: Option<usize>,
     pub view: Option<View>,
@@ -165,12 +195,18 @@ pub enum Job {
     StoreUndo(FrameKey),
     StoreRedo(FrameKey),
     StoreReview(FrameKey, Review),
+    StoreNote(FrameKey, Note),
     StoreView {
         run: u64,
         frame: usize,
         view: Option<View>,
     },
     RetryStore,
+    Stack(StackOrder),
+    Powder(PowderOrder),
+    StopPowder,
+    /// Frames to make small pictures of; replaces an earlier list.
+    Thumbnails(Vec<FrameKey>),
     ListNets,
     LoadNet {
         serial: u64,
@@ -240,6 +276,38 @@ pub enum Report {
     Labels {
         key: FrameKey,
         result: Result<LoadedLabels, String>,
+    },
+    /// Mean and maximum of a frame's valid pixels, in photons where the run says what one is.
+    Measured {
+        key: FrameKey,
+        mean: f32,
+        maximum: f32,
+    },
+    Stacked {
+        serial: u64,
+        result: Result<Picture, String>,
+    },
+    PowderProgress {
+        serial: u64,
+        done: usize,
+        total: usize,
+    },
+    /// A powder is complete; so many frames are in it.
+    Powder {
+        serial: u64,
+        frames: usize,
+        result: Result<Picture, String>,
+    },
+    /// The brightest pixels of blocks of a frame, as brightness 0 to 255.
+    Thumbnail {
+        key: FrameKey,
+        picture: Arc<Grid<u8>>,
+    },
+    /// 1 - F1 of what a net found against what another program's list has.
+    Compared {
+        key: FrameKey,
+        net: u64,
+        disagreement: f32,
     },
     /// One write of this session is safe on disk.
     Stored,

@@ -3,23 +3,29 @@
 //! The window draws `&Session` and pushes [`Command`]s; workers take [`Job`]s and send [`Report`]s. Nothing
 //! here knows a toolkit, a file, a thread or a clock, so the whole editor runs headless in tests.
 
+pub mod beneath;
 pub mod browse;
 pub mod command;
 pub mod job;
 pub mod paint;
+pub mod playback;
 pub mod predict;
+pub mod table;
 pub mod tool;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use self::browse::{FrameRow, OpenRun, Pending, Shown};
+use self::beneath::{Thumbnails, Underlay};
+use self::browse::{OpenRun, Pending, Shown};
 use self::command::{Command, Layers, RunRequest, View};
 use self::job::{
     Calibration, FrameKey, Guides, Job, NetEntry, NetInfo, PathWanted, Predicted, Report,
     TrainingLine,
 };
+use self::playback::Playback;
+use self::table::{FrameTable, Rows};
 use self::tool::{Gesture, Tool};
 use crate::domain::assembly::Assembly;
 use crate::domain::calibrant::Calibrant;
@@ -83,7 +89,12 @@ pub struct Session {
     pub run: Option<OpenRun>,
     /// The request that is being opened; the old run stays until it is there.
     pub opening: Option<(u64, RunRequest)>,
-    pub rows: Vec<FrameRow>,
+    pub rows: Rows,
+    /// Which of them are listed, and in which order.
+    pub table: FrameTable,
+    pub playback: Playback,
+    pub underlay: Underlay,
+    pub thumbnails: Thumbnails,
     /// The frame that the user wants to see; what is shown may lag behind.
     pub selected: usize,
     pub shown: Option<Shown>,
@@ -194,6 +205,8 @@ impl Session {
             && self.opening.is_none()
             && !self.pending.is_waiting()
             && !self.net_loading
+            && !self.underlay.is_waiting()
+            && self.underlay.powder_progress.is_none()
             && self.unsaved == 0
             && (self.predicting == 0 || self.shown_prediction().is_some())
             && !(self.layers.guides && self.run.is_some() && self.guides.is_none())
@@ -209,7 +222,8 @@ impl Session {
     }
 
     pub fn statistics(&self) -> Option<&Statistics> {
-        self.shown.as_ref().map(|shown| &shown.loaded.statistics)
+        let own = || self.shown.as_ref().map(|shown| &shown.loaded.statistics);
+        self.drawn_statistics().or_else(own)
     }
 
     pub fn notice(&mut self, text: impl Into<String>) {
@@ -229,6 +243,11 @@ impl Session {
 
     /// The only way the user changes anything.
     pub fn apply(&mut self, command: Command) {
+        self.obey(command);
+        self.table.settle(&mut self.rows);
+    }
+
+    fn obey(&mut self, command: Command) {
         match command {
             Command::Open(request) => self.open(*request),
             Command::OpenDialog => self.jobs.push(Job::OpenDialog { folder: false }),
@@ -250,6 +269,29 @@ impl Session {
             Command::Random => self.go_random(),
             Command::RandomBack => self.go_back(),
             Command::NextUnreviewed => self.next_unreviewed(),
+            Command::SortFrames(column) => self.sort_frames(column),
+            Command::FilterFrames(text) => self.filter_frames(text),
+            Command::NarrowFilter(more) => self.narrow_filter(more),
+            Command::StepListed(by) => {
+                self.step_listed(by);
+            }
+            Command::SetNote {
+                frame,
+                tags,
+                comment,
+            } => self.set_words(frame, tags, comment),
+            Command::ToggleMark => self.toggle_mark(),
+            Command::StepMark(by) => self.step_mark(by),
+            Command::Play(on) => self.play(on),
+            Command::SetPlayRate(rate) => self.set_play_rate(rate),
+            Command::PlayOn => self.play_on(),
+            Command::SetBeneath(beneath) => self.set_beneath(beneath),
+            Command::SetReach(reach) => self.set_reach(reach),
+            Command::SetBlink(on) => self.set_blink(on),
+            Command::BlinkOn => self.blink_on(),
+            Command::MakePowder(combine) => self.make_powder(combine),
+            Command::StopPowder => self.stop_powder(),
+            Command::WantThumbnails(numbers) => self.want_thumbnails(numbers),
 
             Command::SetTool(tool) => self.set_tool(tool),
             Command::SetClass(class) => self.class.current = class,
@@ -301,6 +343,7 @@ impl Session {
     pub fn absorb(&mut self, report: Report) {
         self.take_report(report);
         self.reload();
+        self.table.settle(&mut self.rows);
     }
 
     fn take_report(&mut self, report: Report) {
@@ -330,6 +373,24 @@ impl Session {
             Report::Frame { key, result } => self.frame_arrived(key, result),
             Report::ProjectOpened { run, result } => self.project_opened(run, result),
             Report::Labels { key, result } => self.labels_arrived(key, result),
+            Report::Measured { key, mean, maximum } => self.measured(key, mean, maximum),
+            Report::Stacked { serial, result } => self.stacked(serial, result),
+            Report::PowderProgress {
+                serial,
+                done,
+                total,
+            } => self.powder_progressed(serial, done, total),
+            Report::Powder {
+                serial,
+                frames,
+                result,
+            } => self.powder_made(serial, frames, result),
+            Report::Thumbnail { key, picture } => self.thumbnail_made(key, picture),
+            Report::Compared {
+                key,
+                net,
+                disagreement,
+            } => self.compared(key, net, disagreement),
             Report::Stored => self.stored(),
             Report::StoreFailed(reason) => self.store_failed(reason),
             Report::Nets(nets) => self.nets_listed(nets),

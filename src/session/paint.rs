@@ -55,7 +55,11 @@ impl Session {
 
     pub(super) fn use_tool(&mut self, event: ToolEvent) {
         match event {
-            ToolEvent::Press { x, y, erase } => self.press(x, y, erase),
+            ToolEvent::Press { x, y, erase } => {
+                if !self.stops_at_press() {
+                    self.press(x, y, erase);
+                }
+            }
             ToolEvent::Drag { x, y } => self.drag(x, y),
             ToolEvent::Release => {
                 if matches!(self.gesture, Some(Gesture::Stroke { .. })) {
@@ -239,6 +243,7 @@ impl Session {
     fn mark_started(&mut self, number: usize) {
         if let Some(row) = self.rows.get_mut(number) {
             row.review = Review::Started;
+            row.is_labelled = self.shown.as_ref().is_some_and(|s| s.history.done > 0);
         }
     }
 

@@ -71,6 +71,7 @@ impl Session {
             row.peaks = None;
             row.artifact_fraction = None;
             row.doubt = None;
+            row.disagreement = None;
         }
         self.calibration = None;
     }

@@ -65,7 +65,9 @@ pub fn start_ahead(shared: Arc<Shared>) -> std::io::Result<Arc<Desk<VecDeque<Fra
         .spawn(move || {
             while let Some(key) = inbox.next(VecDeque::pop_front) {
                 // An unreadable frame is reported when the curator asks for it.
-                let _ = shared.frame(key);
+                if let Some(Ok(cached)) = shared.frame(key) {
+                    shared.measure(key, &cached.frame);
+                }
             }
         })?;
     Ok(desk)
@@ -114,6 +116,7 @@ fn work_on(shared: &Shared, work: Work) {
                 shared.warn_of(key, &cached.frame);
             }
             let run = shared.run_of(key);
+            let read = result.as_ref().ok().map(|cached| cached.frame.clone());
             let result = result.map(|Cached { frame, statistics }| LoadedFrame {
                 listed,
                 problems: run.map_or_else(Vec::new, |run| run.problems(&frame)),
@@ -122,6 +125,9 @@ fn work_on(shared: &Shared, work: Work) {
                 read_ms: start.elapsed().as_secs_f32() * 1e3,
             });
             shared.report(Report::Frame { key, result });
+            if let Some(frame) = read {
+                shared.measure(key, &frame);
+            }
         }
         Work::Calibrate(work) => {
             let (key, calibrant, frame, info, artifact) = *work;

@@ -4,6 +4,7 @@
 //! queue that keeps every job in order; `predict` owns the loaded net; training is a child process. A newer
 //! request replaces a waiting older one. Every report ends with a call of the wake function.
 
+mod aside;
 mod desk;
 mod files;
 mod predict;
@@ -11,7 +12,7 @@ mod project;
 mod train;
 mod watch;
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -46,6 +47,8 @@ struct Shared {
     /// Frames that some thread is reading now, and the bell for when one of them is there.
     reading: Mutex<Vec<FrameKey>>,
     read: Condvar,
+    /// Frames of an opening whose mean and maximum were reported.
+    measured: Mutex<(u64, HashSet<usize>)>,
     reports: Mutex<Sender<Report>>,
     wake: Box<dyn Fn() + Send + Sync>,
     /// The run that was warned of last, so that it is said once.
@@ -92,6 +95,30 @@ impl Shared {
             && self.warned.swap(key.run, Ordering::Relaxed) != key.run
         {
             self.report(Report::Notice(warning));
+        }
+    }
+
+    /// Tells the frame table how bright a frame is, once, after whoever wanted the frame has got it.
+    fn measure(&self, key: FrameKey, frame: &crate::domain::frame::Frame) {
+        {
+            let mut measured = lock(&self.measured);
+            if measured.0 != key.run {
+                *measured = (key.run, HashSet::new());
+            }
+            if !measured.1.insert(key.number) {
+                return;
+            }
+        }
+        let Some(run) = self.run_of(key) else { return };
+        if let Some((mean, maximum)) = crate::domain::stack::mean_and_maximum(frame) {
+            let geom = run.geom();
+            let unit = geom.and_then(|geom| geom.units_per_photon());
+            let unit = unit.unwrap_or(1.0);
+            self.report(Report::Measured {
+                key,
+                mean: mean / unit,
+                maximum: maximum / unit,
+            });
         }
     }
 
@@ -158,6 +185,7 @@ pub struct Workers {
     files: Arc<desk::Desk<files::Wanted>>,
     ahead: Arc<desk::Desk<VecDeque<FrameKey>>>,
     predict: Arc<desk::Desk<predict::Wanted>>,
+    aside: Arc<desk::Desk<aside::Wanted>>,
     project: Sender<project::Task>,
     train: train::Trainer,
     reports: Receiver<Report>,
@@ -177,6 +205,7 @@ impl Workers {
             cache: Mutex::new(FrameCache::new(CACHE_BYTES)),
             reading: Mutex::default(),
             read: Condvar::new(),
+            measured: Mutex::default(),
             reports: Mutex::new(sender),
             wake: Box::new(wake),
             warned: AtomicU64::new(0),
@@ -190,6 +219,7 @@ impl Workers {
         let files = files::start(shared.clone()).map_err(failed)?;
         let ahead = files::start_ahead(shared.clone()).map_err(failed)?;
         let predict = predict::start(shared.clone(), options.clone()).map_err(failed)?;
+        let aside = aside::start(shared.clone()).map_err(failed)?;
         let (project, project_thread) =
             project::start(shared.clone(), options.curator.clone()).map_err(failed)?;
         watch::start(shared.clone()).map_err(failed)?;
@@ -198,6 +228,7 @@ impl Workers {
             files,
             ahead,
             predict,
+            aside,
             project,
             train,
             reports,
@@ -215,6 +246,10 @@ impl Workers {
                 }
                 Job::LoadFrame(key) => self.files.ask(|wanted| wanted.load = Some(key)),
                 Job::ReadAhead(keys) => self.ahead.ask(|wanted| *wanted = keys.into()),
+                Job::Stack(order) => self.aside.ask(|wanted| wanted.stack = Some(order)),
+                Job::Powder(order) => self.aside.ask(|wanted| wanted.powder = Some(order.into())),
+                Job::StopPowder => self.aside.ask(|wanted| wanted.powder = None),
+                Job::Thumbnails(keys) => self.aside.ask(|wanted| wanted.thumbnails = keys.into()),
                 Job::Calibrate {
                     key,
                     calibrant,
@@ -264,6 +299,7 @@ impl Workers {
                 Job::StoreReview(key, review) => {
                     self.tell_project(project::Task::Review(key, review));
                 }
+                Job::StoreNote(key, note) => self.tell_project(project::Task::Note(key, note)),
                 Job::StoreView { run, frame, view } => {
                     self.tell_project(project::Task::View { run, frame, view });
                 }
@@ -306,6 +342,7 @@ impl Drop for Workers {
         self.files.close();
         self.ahead.close();
         self.predict.close();
+        self.aside.close();
         self.train.stop();
         let _ = self.project.send(project::Task::Close);
         if let Some(thread) = self.project_thread.take() {

@@ -13,6 +13,7 @@ use crate::domain::frame::{Frame, RunInfo, bad};
 use crate::domain::grid::{Grid, PixelRect};
 use crate::domain::labels::Class;
 use crate::domain::peaks;
+use crate::domain::score::{self, Truth};
 use crate::net::{Net, catalog};
 use crate::session::job::{FrameKey, NetEntry, NetInfo, Predicted, Report};
 
@@ -74,6 +75,9 @@ pub fn start(shared: Arc<Shared>, options: Options) -> std::io::Result<Arc<Desk<
                         else {
                             continue;
                         };
+                        if let Ok(cached) = &cached {
+                            shared.measure(key, &cached.frame);
+                        }
                         let result = cached.and_then(|cached| match (source, &pool) {
                             (Source::Net(net), Some(pool)) => {
                                 pool.install(|| predict(net, &cached.frame))
@@ -90,6 +94,15 @@ pub fn start(shared: Arc<Shared>, options: Options) -> std::io::Result<Arc<Desk<
                                 Ok(find(finder, &cached.frame, bins, &run.info))
                             }
                         });
+                        if let Ok(predicted) = &result
+                            && let Ok(Some(listed)) = shared.listed(key)
+                        {
+                            shared.report(Report::Compared {
+                                key,
+                                net: serial,
+                                disagreement: disagreement(&listed.found, predicted),
+                            });
+                        }
                         let result = result.map(Arc::new);
                         shared.report(Report::Predicted {
                             key,
@@ -101,6 +114,21 @@ pub fn start(shared: Arc<Shared>, options: Options) -> std::io::Result<Arc<Desk<
             }
         })?;
     Ok(desk)
+}
+
+/// 1 - F1 of what was found against the peaks of another program's list; 0 where both have none.
+fn disagreement(listed: &[(f32, f32)], predicted: &Predicted) -> f32 {
+    let truth: Vec<Truth> = listed
+        .iter()
+        .map(|(x, y)| Truth::of_snr(*x, *y, 0.0))
+        .collect();
+    let verdicts = score::compare(&truth, &score::positions(&predicted.peaks));
+    let all = truth.len() + predicted.peaks.len();
+    if all == 0 {
+        return 0.0;
+    }
+    let agreed = verdicts.truth.iter().filter(|seen| **seen).count();
+    1.0 - 2.0 * agreed as f32 / all as f32
 }
 
 /// Threads that give way to the window and to reading: prediction takes what is left of the processor.

@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::Shared;
+use crate::domain::columns::Note;
 use crate::domain::frame::RunInfo;
 use crate::domain::labels::{Edit, History, Review, Sheet};
 use crate::io;
@@ -45,6 +46,7 @@ pub enum Task {
     Undo(FrameKey),
     Redo(FrameKey),
     Review(FrameKey, Review),
+    Note(FrameKey, Note),
     View {
         run: u64,
         frame: usize,
@@ -157,6 +159,9 @@ impl Keeper {
             Task::Review(key, review) => self.write(key, true, |project, run| {
                 project.set_review(run, key.number, review)
             }),
+            Task::Note(key, note) => self.write(key, true, |project, run| {
+                project.set_note(run, key.number, &note)
+            }),
             Task::View { run, frame, view } => self.view = Some((run, frame, view)),
             Task::Export { out, format, force } => {
                 let result = self.export(out, &format, force);
@@ -207,6 +212,8 @@ impl Keeper {
             };
             if let Some(key) = found.map_err(|e| e.to_string())? {
                 state.reviews = project.review_states(key).map_err(|e| e.to_string())?;
+                state.notes = project.notes(key).map_err(|e| e.to_string())?;
+                state.labelled = project.labelled(key).map_err(|e| e.to_string())?;
                 if let Some(text) = project.load_view(key).map_err(|e| e.to_string())? {
                     (state.last_frame, state.view) = parse_view(&text);
                 }

@@ -67,6 +67,7 @@ fn watch(shared: &Shared) {
         drop(current);
         // What was missing then may be there now.
         lock(&shared.cache).keep(|frame| run.problems(frame).is_empty());
+        lock(&shared.measured).1.clear();
         shared.report(Report::RunGrown { run: serial, info });
     }
 }

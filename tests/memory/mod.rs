@@ -17,10 +17,11 @@ use peaknet_studio::domain::geometry::Geometry;
 use peaknet_studio::domain::grid::Grid;
 use peaknet_studio::domain::labels::{History, Sheet};
 use peaknet_studio::domain::peaks::Peak;
+use peaknet_studio::domain::stack::{Stack, thumbnail};
 use peaknet_studio::session::Session;
 use peaknet_studio::session::command::{Command, RunRequest};
 use peaknet_studio::session::job::{
-    Job, LoadedFrame, LoadedLabels, NetEntry, NetInfo, Predicted, ProjectState, Report,
+    Job, LoadedFrame, LoadedLabels, NetEntry, NetInfo, Picture, Predicted, ProjectState, Report,
 };
 
 /// Answers jobs at once from frames in memory, and remembers what was to be stored.
@@ -61,6 +62,27 @@ impl Memory {
                     history: History::default(),
                 }),
             }),
+            Job::Stack(order) => {
+                let first = &self.frames[order.key.number];
+                let mut stack = Stack::new(order.combine, first.width(), first.height());
+                for number in order.frames {
+                    stack.add(&self.frames[number]);
+                }
+                let frame = Arc::new(stack.finish(order.key.number).expect("frames"));
+                self.reports.push(Report::Stacked {
+                    serial: order.serial,
+                    result: Ok(Picture {
+                        statistics: frame.statistics(),
+                        frame,
+                    }),
+                });
+            }
+            Job::Thumbnails(keys) => {
+                for key in keys {
+                    let picture = Arc::new(thumbnail(&self.frames[key.number], 64));
+                    self.reports.push(Report::Thumbnail { key, picture });
+                }
+            }
             Job::ListNets if self.has_net => self.reports.push(Report::Nets(vec![entry()])),
             Job::LoadNet { serial, .. } => self.reports.push(Report::NetLoaded {
                 serial,
@@ -81,7 +103,8 @@ impl Memory {
             Job::StoreEdit { .. }
             | Job::StoreUndo(_)
             | Job::StoreRedo(_)
-            | Job::StoreReview(..) => {
+            | Job::StoreReview(..)
+            | Job::StoreNote(..) => {
                 self.stored.push(job);
                 self.reports.push(Report::Stored);
             }

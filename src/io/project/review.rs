@@ -156,7 +156,7 @@ impl Project {
     }
 
     /// Who writes, by the lease; empty when opened to read.
-    fn curator(&self) -> &str {
+    pub(super) fn curator(&self) -> &str {
         self.lease.as_ref().map_or("", super::lease::Lease::who)
     }
 }
