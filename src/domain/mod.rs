@@ -11,6 +11,7 @@ pub mod frame;
 pub mod geometry;
 pub mod grid;
 pub mod grow;
+pub mod incoming;
 pub mod labels;
 pub mod labels_rule;
 pub mod listed;
