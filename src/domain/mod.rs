@@ -1,5 +1,6 @@
 //! What diffraction frames and labels are; knows no toolkit, no file and no thread.
 
+pub mod agreement;
 pub mod assembly;
 pub mod breakdown;
 pub mod brush;

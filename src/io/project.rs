@@ -8,6 +8,7 @@ mod edits;
 mod facts;
 mod history;
 mod lease;
+pub mod merge;
 mod predictions;
 mod review;
 mod runs;

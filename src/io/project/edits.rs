@@ -106,7 +106,7 @@ impl Project {
     }
 }
 
-fn store(
+pub(super) fn store(
     transaction: &Transaction<'_>,
     run: RunKey,
     frame: usize,
