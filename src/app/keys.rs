@@ -14,6 +14,7 @@ pub enum Action {
     OpenPath,
     OpenGeometry,
     Demo,
+    Import,
     Export,
     Quit,
     Undo,
@@ -28,6 +29,7 @@ pub enum Action {
     RandomBack,
     GoTo,
     NextUnreviewed,
+    NextFlagged,
     Tool(Tool),
     Class(Class),
     SwapClass,
@@ -147,6 +149,12 @@ pub const TABLE: &[Entry] = &[
     ),
     entry(Action::Demo, Menu::File, "Open the demo", &[]),
     entry(
+        Action::Import,
+        Menu::File,
+        "Import labels...",
+        &[(CTRL, Key::I)],
+    ),
+    entry(
         Action::Export,
         Menu::File,
         "Export a training set...",
@@ -262,6 +270,12 @@ pub const TABLE: &[Entry] = &[
         Menu::View,
         "Next unconfirmed frame",
         &[(NONE, Key::N)],
+    ),
+    entry(
+        Action::NextFlagged,
+        Menu::View,
+        "Next flagged frame",
+        &[(SHIFT, Key::T)],
     ),
     entry(Action::Fit, Menu::View, "Fit the frame", &[(NONE, Key::Z)]),
     entry(

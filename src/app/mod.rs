@@ -5,6 +5,7 @@ mod calibrant;
 mod canvas;
 mod card;
 mod gpu;
+mod import;
 mod inspector;
 mod keys;
 mod menu;
@@ -67,6 +68,7 @@ pub struct Window {
     commands: Vec<Command>,
     browser: browser::Browser,
     histogram: plots::Histogram,
+    import: import::ImportQuestion,
     training: training::TrainingPanel,
     has_fitted_screen: bool,
     are_panels_hidden: bool,
@@ -95,6 +97,7 @@ impl Window {
             commands: Vec::new(),
             browser: browser::Browser::default(),
             histogram: plots::Histogram::default(),
+            import: import::ImportQuestion::default(),
             training: training::TrainingPanel::default(),
             has_fitted_screen: false,
             are_panels_hidden: false,
@@ -282,6 +285,7 @@ impl Window {
         }
         browser::go_to(ctx, &mut self.go_to, &self.session, &mut self.commands);
         welcome::path_prompt(ctx, &mut self.typed_path, &self.session, &mut self.commands);
+        self.import.show(ctx, &self.session, &mut self.commands);
         self.training.show(ctx, &self.session, &mut self.commands);
         calibrant::show(
             ctx,
@@ -292,8 +296,10 @@ impl Window {
     }
 
     fn keyboard(&mut self, ctx: &egui::Context) {
-        let is_modal =
-            self.palette.is_some() || self.go_to.is_some() || self.session.path_prompt.is_some();
+        let is_modal = self.palette.is_some()
+            || self.go_to.is_some()
+            || self.session.path_prompt.is_some()
+            || self.session.import_asked.is_some();
         if !is_modal {
             for action in menu::pressed(ctx) {
                 self.perform(ctx, action);

@@ -7,6 +7,7 @@ use crate::domain::calibrant::Calibrant;
 use crate::domain::finders::Finder;
 use crate::domain::frame::MaskPolarity;
 use crate::domain::grid::Pixel;
+use crate::domain::incoming::ImportChoices;
 use crate::domain::labels::{Class, Review};
 use crate::domain::tone::Tone;
 
@@ -123,6 +124,8 @@ pub enum Command {
     Random,
     RandomBack,
     NextUnreviewed,
+    /// The next frame that was put aside with a question.
+    NextFlagged,
 
     SetTool(Tool),
     SetClass(Class),
@@ -159,6 +162,13 @@ pub enum Command {
     SetPredict(bool),
     /// Predict every frame of the run, not only those ahead of the curator.
     PredictAll(bool),
+    ImportDialog,
+    /// Brings labels made elsewhere into the open run's project.
+    Import {
+        labels: PathBuf,
+        choices: Box<ImportChoices>,
+    },
+    CloseImport,
     /// Never replaces a file: whoever typed the name was not asked.
     Export {
         out: PathBuf,
