@@ -85,6 +85,7 @@ impl Memory {
                 self.stored.push(job);
                 self.reports.push(Report::Stored);
             }
+            Job::Import { .. } => self.stored.push(job),
             _ => {}
         }
     }
