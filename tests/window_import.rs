@@ -1,10 +1,5 @@
 //! The question that labels from elsewhere raise, in the real window: answered by mouse.
 
-#![expect(
-    clippy::expect_used,
-    reason = "a test that cannot go on shall say where"
-)]
-
 mod memory;
 
 use std::path::PathBuf;
