@@ -90,12 +90,24 @@ pub fn merge(
         }
     }
     let pending = Pending::new(out, force)?;
-    copy(mine.path(), pending.path())?;
+    // What opening an older version leaves beside it goes with this folder.
+    let folder = pending.path().parent().unwrap_or(Path::new("."));
+    let folder = tempfile::Builder::new()
+        .prefix(".merging-")
+        .tempdir_in(folder);
+    let failed = |source| Error::File {
+        doing: "be made",
+        source,
+        path: out.to_owned(),
+    };
+    let folder = folder.map_err(failed)?;
+    let work = folder.path().join("merged.peaknet");
+    copy(mine.path(), &work)?;
     let mode = Mode::Write {
         who: who.to_owned(),
     };
-    let mut merged = Project::open(pending.path(), mode)?;
-    // The file has no name yet and is synced before it gets one.
+    let mut merged = Project::open(&work, mode)?;
+    // The file is synced before it gets its name.
     let settled = merged.database.pragma_update(None, "synchronous", "OFF");
     settled.doing("be made", out)?;
     for pair in pairs(mine, theirs)? {
@@ -129,6 +141,7 @@ pub fn merge(
         }
     }
     drop(merged);
+    std::fs::rename(&work, pending.path()).map_err(failed)?;
     Ok(pending.commit()?)
 }
 
