@@ -180,7 +180,10 @@ fn nothing_is_lost_and_nothing_decided_silently() {
         .collect();
     assert_eq!(
         tools[2..],
-        ["merge: labels of bob", "merge: labels of ann again"]
+        [
+            "merge: labels of bob in bob.peaknet",
+            "merge: again those of ann in ann.peaknet"
+        ]
     );
     both.undo(mine, 3).unwrap();
     assert_eq!(sheets(&mut both, mine, 3), bob_3);

@@ -132,7 +132,8 @@ pub fn merge(
                             whose(mine, pair.mine.unwrap_or(key), frame)?,
                             whose(theirs, from, frame)?,
                         ];
-                        keep_both(&mut merged, (key, frame), [&ours, &other], names)?;
+                        let files = [mine.path(), theirs.path()].map(file_name);
+                        keep_both(&mut merged, (key, frame), [&ours, &other], names, files)?;
                     }
                     _ => take_review(&mut merged, theirs, key, theirs_at, compared.reviews)?,
                 }
@@ -296,24 +297,30 @@ fn whose(project: &Project, key: RunKey, frame: usize) -> Result<Provenance, Err
     })
 }
 
+fn file_name(path: &Path) -> String {
+    path.file_name()
+        .map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+}
+
 /// Mine stay on top, theirs stand one step below, and the frame waits for a decision.
 fn keep_both(
     merged: &mut Project,
     (key, frame): (RunKey, usize),
     [mine, theirs]: [&Sheet; 2],
     [my, their]: [Provenance; 2],
+    [my_file, their_file]: [String; 2],
 ) -> Result<(), Error> {
     let steps = [
         (
             mine,
             theirs,
-            format!("merge: labels of {}", their.who),
+            format!("merge: labels of {} in {their_file}", their.who),
             their,
         ),
         (
             theirs,
             mine,
-            format!("merge: labels of {} again", my.who),
+            format!("merge: again those of {} in {my_file}", my.who),
             my,
         ),
     ];
