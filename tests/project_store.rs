@@ -387,22 +387,15 @@ fn imports_reviews_views_and_predictions_come_back() {
             })
         })
         .collect();
-    let source = sheets
-        .iter()
-        .cloned()
-        .enumerate()
-        .take(2)
-        .map(Ok::<_, Error>);
     let net = Provenance {
         net: Some("d1".to_owned()),
         ..by("ann")
     };
-    assert_eq!(
+    for (frame, sheet) in sheets.iter().enumerate().take(2) {
         project
-            .import_sheets(run, source, "import set", true, &net)
-            .expect("in"),
-        2
-    );
+            .import_sheet(run, frame, sheet, "import set", true, &net)
+            .expect("in");
+    }
     let wrong = project.import_sheet(run, 2, &Grid::filled(9, 9, 0), "import", true, &net);
     assert!(wrong.is_err_and(|e| e.to_string().contains("9 x 9")));
     project.set_review(run, 2, Review::Flagged).expect("set");

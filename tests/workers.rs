@@ -6,9 +6,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use peaknet_studio::domain::finders::{Finder, Peakfinder8};
+use peaknet_studio::domain::incoming::{CodeMap, ImportChoices, Question};
+use peaknet_studio::domain::labels::Review;
 use peaknet_studio::io::h5::{Creation, Writer};
 use peaknet_studio::io::{OpenOptions, open_run};
 use peaknet_studio::session::Session;
+use peaknet_studio::session::browse::FrameRow;
 use peaknet_studio::session::command::{Command, RunRequest};
 use peaknet_studio::workers::{Options, Workers};
 
@@ -155,4 +158,66 @@ fn a_finder_takes_the_nets_place() {
     wait(&workers, "fewer peaks", &mut session, &|s| {
         found(s) == Some(1)
     });
+}
+
+/// Asked what the codes mean, answered, joined by the thread that owns the project, shown, and taken back by one undo.
+#[test]
+fn labels_are_imported_behind_the_window() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.h5");
+    write(&path, 3, 3);
+    let labels = folder.path().join("labels.cxi");
+    let writer = Writer::create(&labels, &labels).unwrap();
+    let cells: Vec<u8> = (0..3 * SIZE * SIZE).map(|cell| (cell % 4) as u8).collect();
+    let name = "/entry_1/data_1/segmask";
+    writer.array(name, &[3, SIZE, SIZE], &cells).unwrap();
+    writer.close().unwrap();
+    let workers = Workers::start(Options::default(), || {}).unwrap();
+    let mut session = Session::new();
+    session.apply(Command::Open(Box::new(RunRequest {
+        paths: vec![path],
+        project: Some(folder.path().join("run.peaknet")),
+        ..RunRequest::default()
+    })));
+    wait(&workers, "a frame", &mut session, &|s| s.shown.is_some());
+    let import = |choices| Command::Import {
+        labels: labels.clone(),
+        choices: Box::new(choices),
+    };
+    session.apply(import(ImportChoices::default()));
+    assert!(!session.can_paint(), "nobody paints while labels come in");
+    let is_asked = |s: &Session| s.import_asked.is_some();
+    wait(&workers, "a question", &mut session, &is_asked);
+    let asked = session.import_asked.clone().unwrap();
+    assert_eq!(asked.question, Question::Codes(vec![0, 1, 2, 3]));
+    session.apply(import(ImportChoices {
+        codes: CodeMap::parse("0=background,1=peak,2=artifact,3=ignore").ok(),
+        reviewed: true,
+        ..asked.choices
+    }));
+    let codes = |s: &Session| {
+        s.shown
+            .as_ref()
+            .map(|shown| shown.sheet.cells()[..4].to_vec())
+    };
+    wait(&workers, "labels", &mut session, &|s| {
+        s.importing.is_none() && codes(s) == Some(vec![0, 1, 2, 255])
+    });
+    let is_confirmed = |row: &FrameRow| row.review == Review::Confirmed;
+    assert!(session.rows.iter().all(is_confirmed));
+    let said = |s: &Session| {
+        s.notices
+            .iter()
+            .any(|n| n.text.starts_with("Labels of 3 frames"))
+    };
+    assert!(said(&session) && session.can_paint());
+    session.apply(Command::Undo);
+    assert_eq!(codes(&session), Some(vec![0; 4]));
+    session.apply(Command::SetReview(Review::Flagged));
+    session.apply(Command::Last);
+    wait(&workers, "the last", &mut session, &|s| {
+        !s.pending.is_waiting()
+    });
+    session.apply(Command::NextFlagged);
+    assert_eq!(session.selected, 0);
 }

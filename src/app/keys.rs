@@ -14,6 +14,7 @@ pub enum Action {
     OpenPath,
     OpenGeometry,
     Demo,
+    Import,
     Export,
     Quit,
     Undo,
@@ -43,6 +44,7 @@ pub enum Action {
     StackMean,
     Blink,
     Powder,
+    NextFlagged,
     Tool(Tool),
     Class(Class),
     SwapClass,
@@ -161,6 +163,12 @@ pub const TABLE: &[Entry] = &[
         &[(CTRL, Key::L)],
     ),
     entry(Action::Demo, Menu::File, "Open the demo", &[]),
+    entry(
+        Action::Import,
+        Menu::File,
+        "Import labels...",
+        &[(CTRL, Key::I)],
+    ),
     entry(
         Action::Export,
         Menu::File,
@@ -367,6 +375,12 @@ pub const TABLE: &[Entry] = &[
         Menu::View,
         "Tags and comment of this frame...",
         &[(CTRL, Key::D)],
+    ),
+    entry(
+        Action::NextFlagged,
+        Menu::View,
+        "Next flagged frame",
+        &[(SHIFT, Key::T)],
     ),
     entry(Action::Fit, Menu::View, "Fit the frame", &[(NONE, Key::Z)]),
     entry(

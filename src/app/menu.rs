@@ -41,7 +41,8 @@ pub fn bar(ui: &mut Ui, session: &Session) -> Vec<Action> {
                 egui::Layout::centered_and_justified(egui::Direction::LeftToRight),
                 |ui| {
                     let label = ui.add(egui::Label::new(title).selectable(false).truncate());
-                    if session.pending.is_waiting() || session.opening.is_some() {
+                    let is_busy = session.importing.is_some();
+                    if session.pending.is_waiting() || session.opening.is_some() || is_busy {
                         waiting_line(ui, label.rect);
                     }
                 },
@@ -88,7 +89,7 @@ const fn starts_group(action: Action) -> bool {
     use crate::session::tool::Tool;
     matches!(
         action,
-        Action::Export
+        Action::Import
             | Action::Quit
             | Action::Tool(Tool::Brush)
             | Action::BrushSmaller
@@ -157,6 +158,7 @@ pub fn is_possible(session: &Session, action: Action) -> bool {
             session.can_paint()
         }
         Action::Assembled => session.assembly.is_some(),
+        Action::Import => session.run.is_some() && session.importing.is_none(),
         Action::Next
         | Action::Previous
         | Action::NextTen
@@ -182,6 +184,7 @@ pub fn is_possible(session: &Session, action: Action) -> bool {
         | Action::StackMean
         | Action::Blink
         | Action::Powder
+        | Action::NextFlagged
         | Action::Export
         | Action::OpenGeometry
         | Action::PredictAll => session.run.is_some(),
@@ -334,6 +337,7 @@ impl Window {
             Action::OpenPath => Command::TypePath,
             Action::OpenGeometry => Command::OpenGeometryDialog,
             Action::Demo => Command::OpenDemo,
+            Action::Import => Command::ImportDialog,
             Action::Export => Command::ExportDialog,
             Action::Undo => Command::Undo,
             Action::Redo => Command::Redo,
@@ -373,6 +377,7 @@ impl Window {
                 self.frame_plots.is_open = !self.frame_plots.is_open;
                 return;
             }
+            Action::NextFlagged => Command::NextFlagged,
             Action::Tool(tool) => Command::SetTool(tool),
             Action::Class(class) => Command::SetClass(class),
             Action::SwapClass => Command::SwapClass,

@@ -6,6 +6,7 @@ mod canvas;
 mod card;
 mod frame_plots;
 mod gpu;
+mod import;
 mod inspector;
 mod keys;
 mod menu;
@@ -76,6 +77,7 @@ pub struct Window {
     /// When a blinking changed last.
     blinked: Option<std::time::Instant>,
     histogram: plots::Histogram,
+    import: import::ImportQuestion,
     training: training::TrainingPanel,
     has_fitted_screen: bool,
     are_panels_hidden: bool,
@@ -107,6 +109,7 @@ impl Window {
             played: None,
             blinked: None,
             histogram: plots::Histogram::default(),
+            import: import::ImportQuestion::default(),
             training: training::TrainingPanel::default(),
             has_fitted_screen: false,
             are_panels_hidden: false,
@@ -298,6 +301,7 @@ impl Window {
         welcome::path_prompt(ctx, &mut self.typed_path, &self.session, &mut self.commands);
         self.frame_plots
             .show(ctx, &self.session, &mut self.commands);
+        self.import.show(ctx, &self.session, &mut self.commands);
         self.training.show(ctx, &self.session, &mut self.commands);
         calibrant::show(
             ctx,
@@ -308,8 +312,10 @@ impl Window {
     }
 
     fn keyboard(&mut self, ctx: &egui::Context) {
-        let is_modal =
-            self.palette.is_some() || self.go_to.is_some() || self.session.path_prompt.is_some();
+        let is_modal = self.palette.is_some()
+            || self.go_to.is_some()
+            || self.session.path_prompt.is_some()
+            || self.session.import_asked.is_some();
         if !is_modal {
             for action in menu::pressed(ctx) {
                 self.perform(ctx, action);

@@ -38,8 +38,14 @@ pub fn bar(ui: &mut Ui, session: &Session, pointer: Option<(f32, f32)>) {
                 quiet(ui, format!("read {}", text::duration(shown.loaded.read_ms)));
             }
             ui.separator();
+            let importing = session.importing.map(|importing| match importing.of {
+                0 => "importing labels...".to_owned(),
+                of => format!("importing labels, frame {} of {of}...", importing.done),
+            });
             let hint = if session.run.is_none() {
                 "open a run or drop one on the window"
+            } else if let Some(importing) = &importing {
+                importing
             } else if let Some(reason) = session
                 .shown
                 .as_ref()

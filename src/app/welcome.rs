@@ -120,6 +120,10 @@ pub fn path_prompt(
                 "Open by path",
                 "/data/run_12.cxi, a folder, /data/*.cbf, events.lst, work.peaknet, or a .geom for the open run",
             ),
+            PathWanted::Import => (
+                "Import labels for this run",
+                "/data/set.h5, labels.npy, a folder of PNG, indexed.stream, found.cxi, mask.edf",
+            ),
             PathWanted::Export => (
                 "Export a training set of the confirmed frames to",
                 "/data/set.h5",
@@ -146,6 +150,10 @@ pub fn path_prompt(
                     paths: vec![path],
                     ..RunRequest::default()
                 })),
+                PathWanted::Import => Command::Import {
+                    labels: path,
+                    choices: Box::default(),
+                },
                 PathWanted::Export => Command::Export {
                     out: path,
                     format: "set".to_owned(),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use super::output::{line, progress};
+use super::output::{line, progress, speak};
 use super::{Failure, Outcome};
 use crate::io::export::{self, Which};
 use crate::io::project::{Mode, Project};
@@ -84,12 +84,23 @@ pub fn run(arguments: &ExportArguments) -> Outcome {
         },
     )?;
     bar.finish_and_clear();
+    for notice in &summary.notices {
+        speak(notice);
+    }
     if arguments.json {
-        return line(json!({
+        let mut value = json!({
             "frames": summary.frames,
             "format": arguments.format.name(),
             "out": arguments.out,
-        }));
+            "notices": summary.notices,
+        });
+        if let Some(set) = &summary.set {
+            let [train, validation, held_out] = set.splits;
+            value["digest"] = json!(set.digest);
+            value["split"] =
+                json!({ "train": train, "validation": validation, "held_out": held_out });
+        }
+        return line(value);
     }
     line(format_args!(
         "{} frames: {}",

@@ -17,6 +17,7 @@ mod import;
 mod info;
 mod judge;
 mod mask;
+mod merge;
 mod nets;
 mod output;
 mod predict;
@@ -62,6 +63,8 @@ pub enum Command {
     Import(import::ImportArguments),
     /// Write a project's labels as a training set, CXI, PNG or NumPy file
     Export(export::ExportArguments),
+    /// Compare two curators' projects of the same runs, and make them one
+    Merge(merge::MergeArguments),
     /// List the frames of a project or run, those first that need a look most
     Rank(rank::RankArguments),
     /// Make labelled frames with known truth
@@ -165,6 +168,7 @@ pub fn run(command: Command) -> Outcome {
         Command::Score(arguments) => score::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
+        Command::Merge(arguments) => merge::run(&arguments),
         Command::Rank(arguments) => rank::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Calibrate(arguments) => calibrate::run(&arguments),

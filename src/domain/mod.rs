@@ -1,5 +1,6 @@
 //! What diffraction frames and labels are; knows no toolkit, no file and no thread.
 
+pub mod agreement;
 pub mod assembly;
 pub mod breakdown;
 pub mod brush;
@@ -13,6 +14,7 @@ pub mod frame;
 pub mod geometry;
 pub mod grid;
 pub mod grow;
+pub mod incoming;
 pub mod labels;
 pub mod labels_rule;
 pub mod listed;

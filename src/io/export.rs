@@ -1,12 +1,14 @@
 //! Labels out of a project: training sets, CXI class maps, indexed PNG, NumPy arrays.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::Path;
 
 use super::h5::{Creation, Writer};
 use super::project::{LabelledFrame, Project, RunKey, StoredRun};
-use super::set::{self, SetFrame, SetHeader};
+use super::set::{self, SetFrame, SetHeader, SetSummary};
 use super::{Error, OpenOptions, Run, open_run};
+use crate::domain::incoming::CodeMap;
 use crate::domain::labels::Sheet;
 use crate::fs::{self, Pending};
 
@@ -15,12 +17,18 @@ pub use super::project::Which;
 /// Where CXI files keep a class map.
 pub const SEGMASK: &str = "/entry_1/data_1/segmask";
 
+/// The texts in which an exported PNG names its run and frame.
+pub const PNG_RUN: &str = "peaknet-run";
+pub const PNG_FRAME: &str = "peaknet-frame";
+
 /// What was written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Exported {
     pub frames: usize,
     /// What the user should know, a sentence each.
     pub notices: Vec<String>,
+    /// Of a training set: how it is split, and its digest.
+    pub set: Option<SetSummary>,
 }
 
 /// The labels of some frames of a project, and the runs that they belong to.
@@ -142,12 +150,19 @@ impl Labels<'_> {
             let Some((_, run)) = &open else {
                 return Err(Error::new("the run is not open", out));
             };
+            let facts = self.project.label_facts(at.run, at.frame);
+            let facts = facts.map_err(Error::from)?;
             let metadata = serde_json::json!({
                 "source": run.info.source,
                 "dataset": run.info.dataset,
                 "frame": at.frame,
                 "event": run.event(at.frame),
                 "review": at.review.name(),
+                "curator": facts.reviewer.as_ref().or(facts.curators.last()),
+                "curators": facts.curators,
+                "net": facts.nets.last(),
+                "edited": facts.edited,
+                "reviewed": facts.reviewed,
                 "project": self.project.path(),
             });
             Ok(SetFrame {
@@ -162,6 +177,7 @@ impl Labels<'_> {
         Ok(Exported {
             frames: summary.frames,
             notices: notice.into_iter().collect(),
+            set: Some(summary),
         })
     }
 
@@ -205,6 +221,7 @@ impl Labels<'_> {
             );
         }
         drop(map);
+        writer.attribute(SEGMASK, "classes", &CodeMap::own().text())?;
         writer.array("/entry_1/data_1/frame", &[numbers.len()], &numbers)?;
         writer.texts("/entry_1/data_1/run", &events)?;
         writer.close()?;
@@ -220,12 +237,23 @@ impl Labels<'_> {
     ) -> Result<Exported, Error> {
         let (width, height) = self.size(out)?;
         let all = self.frames.len();
-        let mut bytes = npy_header(&[all, height, width]);
+        let pending = Pending::new(out, force)?;
+        let failed = |error: std::io::Error| {
+            Error::new(
+                format!("the array cannot be written ({error}); check the space left on the disk"),
+                out,
+            )
+        };
+        let file = std::fs::File::options().write(true).open(pending.path());
+        let mut file = file.map_err(failed)?;
+        file.write_all(&npy_header(&[all, height, width]))
+            .map_err(failed)?;
         for index in 0..all {
             progress(index, all);
-            bytes.extend_from_slice(self.sheet(index)?.cells());
+            file.write_all(self.sheet(index)?.cells()).map_err(failed)?;
         }
-        fs::write_whole(out, &bytes, force)?;
+        drop(file);
+        pending.commit()?;
         Ok(done(all))
     }
 
@@ -248,7 +276,8 @@ impl Labels<'_> {
             let at = self.frames[index];
             let sheet = self.sheet(index)?;
             let name = format!("run{}_frame{:06}.png", at.run.0, at.frame);
-            let bytes = indexed_png(&sheet).map_err(|why| Error::new(why, out))?;
+            let run = self.runs.get(&at.run).map_or("", |run| run.name.as_str());
+            let bytes = indexed_png(&sheet, run, at.frame).map_err(|why| Error::new(why, out))?;
             fs::write_whole(&out.join(name), &bytes, force)?;
         }
         Ok(done(all))
@@ -258,7 +287,7 @@ impl Labels<'_> {
 fn done(frames: usize) -> Exported {
     Exported {
         frames,
-        notices: Vec::new(),
+        ..Exported::default()
     }
 }
 
@@ -278,8 +307,8 @@ fn npy_header(shape: &[usize]) -> Vec<u8> {
     bytes
 }
 
-/// A PNG whose palette index is the class code; the colours are those of the window.
-fn indexed_png(sheet: &Sheet) -> Result<Vec<u8>, String> {
+/// A PNG whose palette index is the class code; the colours are those of the window, its texts say which frame it is of.
+fn indexed_png(sheet: &Sheet, run: &str, frame: usize) -> Result<Vec<u8>, String> {
     let mut palette = vec![0_u8; 256 * 3];
     palette[3..6].copy_from_slice(&[0xD5, 0x5E, 0x00]);
     palette[6..9].copy_from_slice(&[0x56, 0xB4, 0xE9]);
@@ -289,6 +318,11 @@ fn indexed_png(sheet: &Sheet) -> Result<Vec<u8>, String> {
     encoder.set_color(png::ColorType::Indexed);
     encoder.set_depth(png::BitDepth::Eight);
     encoder.set_palette(palette);
+    for (keyword, text) in [(PNG_RUN, run), (PNG_FRAME, &frame.to_string())] {
+        encoder
+            .add_itxt_chunk(keyword.to_owned(), text.to_owned())
+            .map_err(|e| e.to_string())?;
+    }
     let mut writer = encoder.write_header().map_err(|e| e.to_string())?;
     writer
         .write_image_data(sheet.cells())

@@ -3,6 +3,8 @@
 //! Programs disagree about which value is bad: non-zero in CXI, NXmx, pyFAI, silx, Fit2D and EXtra-data, zero in psana, DIALS
 //! and the good bits of CrystFEL. So the polarity is asked for or detected, and always said.
 
+mod dials;
+
 use std::path::{Path, PathBuf};
 
 use super::h5::{self, Creation, Source, Writer};
@@ -14,7 +16,7 @@ use crate::fs::{Pending, write_whole};
 
 /// Reads a mask for frames of this size as bits, and says what was taken as bad.
 ///
-/// `path` is HDF5 (`FILE:/h5/path` names the data set), any format of single frames, a Fit2D mask or numbers as text.
+/// `path` is HDF5 (`FILE:/h5/path` names the data set), any format of single frames, a mask of Fit2D or DIALS, or numbers as text.
 /// Errors: not readable; another size than the frames.
 pub fn read_bad(
     path: &Path,
@@ -23,7 +25,7 @@ pub fn read_bad(
     height: usize,
 ) -> Result<(Grid<u16>, String), Error> {
     let (file, dataset) = parted(path);
-    let (values, is_nexus) = read_values(&file, dataset.as_deref(), width, height)?;
+    let (values, kind) = read_values(&file, dataset.as_deref(), width, height)?;
     let zeros = values.cells().iter().filter(|value| **value == 0).count();
     let first = values.cells().iter().copied().find(|value| *value != 0);
     let is_binary = values
@@ -33,11 +35,12 @@ pub fn read_bad(
     let zero_is_bad = match polarity {
         Polarity::Zero => true,
         Polarity::NonZero => false,
+        Polarity::Detected if kind == Kind::Dials => true,
         Polarity::Detected => is_binary && zeros * 2 < values.len(),
     };
-    let meaning = match (zero_is_bad, is_nexus) {
+    let meaning = match (zero_is_bad, kind) {
         (true, _) => MaskMeaning::Valid,
-        (false, true) if !is_binary => MaskMeaning::Nexus,
+        (false, Kind::Nexus) if !is_binary => MaskMeaning::Nexus,
         (false, _) => MaskMeaning::Bits {
             good: 0,
             bad: u32::MAX,
@@ -63,7 +66,17 @@ pub fn read_bad(
     Ok((bits, notice))
 }
 
-/// The numbers of a mask of this size, and whether they are bits of NXmx.
+/// What is known of a mask's numbers before they are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Plain,
+    /// Bits of NXmx.
+    Nexus,
+    /// 1 = good, whatever is more.
+    Dials,
+}
+
+/// The numbers of a mask of this size, and of which kind they are.
 ///
 /// Errors: as [`read_bad`].
 pub fn read_values(
@@ -71,13 +84,21 @@ pub fn read_values(
     dataset: Option<&str>,
     width: usize,
     height: usize,
-) -> Result<(Grid<u32>, bool), Error> {
+) -> Result<(Grid<u32>, Kind), Error> {
     let first = images::prefix(file, 1024)?;
-    let (found, values, is_nexus) = if first.starts_with(&h5::MAGIC) {
+    let (found, values, kind) = if first.starts_with(&h5::MAGIC) {
         let ((size, values), name) = hdf5_values(file, dataset, width, height)?;
-        (size, values, name.ends_with("pixel_mask"))
+        let is_nexus = name.ends_with("pixel_mask");
+        (
+            size,
+            values,
+            if is_nexus { Kind::Nexus } else { Kind::Plain },
+        )
+    } else if dials::is_pickle(&first) {
+        let (size, values) = stacked(dials::read(file)?);
+        (size, values, Kind::Dials)
     } else if let Some((size, values)) = fit2d(&first, file)? {
-        (size, values, false)
+        (size, values, Kind::Plain)
     } else if images::is_image(file)? {
         let image = images::read(file, 0, None)?;
         let values = image
@@ -85,11 +106,11 @@ pub fn read_values(
             .iter()
             .map(|value| number::mask_value(f64::from(*value)))
             .collect();
-        ((image.width, image.height), values, false)
+        ((image.width, image.height), values, Kind::Plain)
     } else {
         let values = text_values(file)?;
         // Text says no size; so many numbers as the frame has pixels are meant.
-        ((width, values.len() / width.max(1)), values, false)
+        ((width, values.len() / width.max(1)), values, Kind::Plain)
     };
     let grid = Grid::from_cells(width, height, values).filter(|_| found == (width, height));
     let grid = grid.ok_or_else(|| {
@@ -101,7 +122,27 @@ pub fn read_values(
             file,
         )
     })?;
-    Ok((grid, is_nexus))
+    Ok((grid, kind))
+}
+
+/// Panels of one width one above the other, as slabs of modules are stored.
+fn stacked(panels: Vec<Values>) -> Values {
+    let width = panels.first().map_or(0, |((width, _), _)| *width);
+    let is_slab = panels.iter().all(|((other, _), _)| *other == width);
+    let height = panels.iter().map(|((_, height), _)| height).sum();
+    let values = panels.into_iter().flat_map(|(_, values)| values).collect();
+    // Panels of different widths make no slab; the size 0 fits no frame.
+    ((if is_slab { width } else { 0 }, height), values)
+}
+
+/// Whether a file, by its first bytes, is of a kind that holds a mask: a frame, a mask of Fit2D or DIALS, numbers as text.
+///
+/// Errors: not readable.
+pub fn is_mask(file: &Path, first: &[u8]) -> Result<bool, Error> {
+    Ok(dials::is_pickle(first)
+        || fit2d(first, file)?.is_some()
+        || images::is_image(file)?
+        || text_values(file).is_ok())
 }
 
 /// `FILE:/h5/path` as file and data set; a file of that very name is itself.
@@ -222,7 +263,7 @@ fn fit2d(first: &[u8], file: &Path) -> Result<Option<Values>, Error> {
 fn text_values(file: &Path) -> Result<Vec<u32>, Error> {
     let text = std::fs::read_to_string(file).map_err(|_| {
         Error::new(
-            "this is no mask that can be read (HDF5, NPY, EDF, TIFF, PNG, CBF, Fit2D .msk, text); give another file",
+            "this is no mask that can be read (HDF5, NPY, EDF, TIFF, PNG, CBF, Fit2D .msk, DIALS, text); give another file",
             file,
         )
     })?;

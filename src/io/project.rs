@@ -5,8 +5,10 @@
 //! by a lease in a table that every write checks. Nothing is ever written to the source files.
 
 mod edits;
+mod facts;
 mod history;
 mod lease;
+pub mod merge;
 mod notes;
 mod predictions;
 mod review;
@@ -19,6 +21,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 pub use edits::Provenance;
+pub use facts::LabelFacts;
 pub use history::StoredLabels;
 pub use predictions::PredictionSummary;
 pub use review::{LabelledFrame, Which};

@@ -118,18 +118,19 @@ impl Run {
     ///
     /// Errors: the sentence that says so.
     pub fn refuse_to_replace(&self, out: &Path) -> Result<(), Error> {
-        if out.exists()
-            && self
-                .inputs
-                .iter()
-                .any(|input| crate::fs::is_same_file(input, out))
-        {
+        if out.exists() && self.reads(out) {
             return Err(Error::new(
                 "this is one of the files of the run itself; choose another name for the output",
                 out,
             ));
         }
         Ok(())
+    }
+
+    /// Whether a file is one of those that are read.
+    pub fn reads(&self, file: &Path) -> bool {
+        let mut inputs = self.inputs.iter();
+        inputs.any(|input| crate::fs::is_same_file(input, file))
     }
 
     /// The sentence for frames that are a detector's uncalibrated readings, which no net or finder can make sense of.
@@ -146,10 +147,17 @@ impl Run {
     ///
     /// Errors: the list has gone or is damaged.
     pub fn listed(&self, number: usize) -> Result<Option<Listed>, Error> {
+        match &self.lists {
+            Some(lists) => self.listed_in(lists, number),
+            None => Ok(None),
+        }
+    }
+
+    /// What a list says of a frame, whether the run was opened with it or not; `None` where it does not know the frame.
+    ///
+    /// Errors: the list has gone or is damaged.
+    pub fn listed_in(&self, lists: &Lists, number: usize) -> Result<Option<Listed>, Error> {
         let Some((part, local)) = self.frames.get(number).copied() else {
-            return Ok(None);
-        };
-        let Some(lists) = &self.lists else {
             return Ok(None);
         };
         let behind = || self.origin(number).map(|(file, _, row)| (file, row));

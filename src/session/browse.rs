@@ -159,6 +159,8 @@ impl Session {
         self.predicting = 0;
         self.calibration = None;
         self.reload_wanted = false;
+        self.importing = None;
+        self.import_asked = None;
         self.guides = None;
         self.view = None;
         self.view_version += 1;
@@ -351,6 +353,20 @@ impl Session {
             });
         if let Some(number) = next {
             self.go_to(number);
+        }
+    }
+
+    /// The next frame that was put aside with a question, round the end of the run.
+    pub(super) fn next_flagged(&mut self) {
+        let count = self.rows.len();
+        let is_flagged = |row: &FrameRow| row.review == Review::Flagged;
+        let next = (1..=count)
+            .map(|step| (self.selected + step) % count)
+            .find(|&i| self.rows.get(i).is_some_and(is_flagged));
+        match next {
+            Some(number) => self.go_to(number),
+            None if count > 0 => self.notice("No frame of this run is flagged; T flags one."),
+            None => {}
         }
     }
 

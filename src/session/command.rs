@@ -10,6 +10,7 @@ use crate::domain::filter::Filter;
 use crate::domain::finders::Finder;
 use crate::domain::frame::MaskPolarity;
 use crate::domain::grid::Pixel;
+use crate::domain::incoming::ImportChoices;
 use crate::domain::labels::{Class, Review};
 use crate::domain::stack::Combine;
 use crate::domain::tone::Tone;
@@ -162,6 +163,8 @@ pub enum Command {
     StopPowder,
     /// The frames whose thumbnails are looked at now.
     WantThumbnails(Vec<usize>),
+    /// The next frame that was put aside with a question.
+    NextFlagged,
 
     SetTool(Tool),
     SetClass(Class),
@@ -198,6 +201,13 @@ pub enum Command {
     SetPredict(bool),
     /// Predict every frame of the run, not only those ahead of the curator.
     PredictAll(bool),
+    ImportDialog,
+    /// Brings labels made elsewhere into the open run's project.
+    Import {
+        labels: PathBuf,
+        choices: Box<ImportChoices>,
+    },
+    CloseImport,
     /// Never replaces a file: whoever typed the name was not asked.
     Export {
         out: PathBuf,

@@ -4,11 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::command::{RunRequest, TrainRequest, View};
+use super::import::ImportAsked;
 use crate::domain::calibrant::{Calibrant, RingRow};
 use crate::domain::columns::Note;
 use crate::domain::finders::Finder;
 use crate::domain::frame::{Frame, RunInfo, Statistics};
 use crate::domain::grid::Grid;
+use crate::domain::incoming::ImportChoices;
 use crate::domain::labels::{Edit, History, Review, Sheet};
 use crate::domain::listed::Listed;
 use crate::domain::peaks::Peak;
@@ -151,6 +153,16 @@ pub struct TrainingLine {
     pub seconds: f64,
 }
 
+/// What an import has done.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ImportDone {
+    pub summary: String,
+    /// What the user should know, a sentence each.
+    pub notices: Vec<String>,
+    /// The reviews of the run as they are now.
+    pub reviews: Vec<(usize, Review)>,
+}
+
 /// What a path is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PathWanted {
@@ -158,6 +170,8 @@ pub enum PathWanted {
     Open,
     /// Where the training set goes.
     Export,
+    /// Labels to bring in.
+    Import,
 }
 
 #[derive(Clone, Debug)]
@@ -172,6 +186,13 @@ pub enum Job {
     OpenProjectDialog,
     OpenGeometryDialog,
     ExportDialog,
+    ImportDialog,
+    /// Brings labels in for the frames of the open run.
+    Import {
+        run: u64,
+        labels: PathBuf,
+        choices: Box<ImportChoices>,
+    },
     OpenDemo,
     LoadFrame(FrameKey),
     /// Frames that are likely next, most likely first; replaces an earlier list.
@@ -263,6 +284,21 @@ pub enum Report {
     /// What a dialog, a drop or the demo chose.
     Chosen(RunRequest),
     ExportChosen(PathBuf),
+    ImportChosen(PathBuf),
+    /// The labels cannot be brought in before a question is answered.
+    ImportAsks {
+        run: u64,
+        asked: ImportAsked,
+    },
+    Importing {
+        run: u64,
+        done: usize,
+        of: usize,
+    },
+    Imported {
+        run: u64,
+        result: Result<ImportDone, String>,
+    },
     /// The desktop has no file dialog; the window asks for the path itself.
     NoDialog(PathWanted),
     Frame {

@@ -6,6 +6,7 @@
 pub mod beneath;
 pub mod browse;
 pub mod command;
+pub mod import;
 pub mod job;
 pub mod paint;
 pub mod playback;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use self::beneath::{Thumbnails, Underlay};
 use self::browse::{OpenRun, Pending, Shown};
 use self::command::{Command, Layers, RunRequest, View};
+use self::import::{ImportAsked, Importing};
 use self::job::{
     Calibration, FrameKey, Guides, Job, NetEntry, NetInfo, PathWanted, Predicted, Report,
     TrainingLine,
@@ -31,6 +33,7 @@ use crate::domain::assembly::Assembly;
 use crate::domain::calibrant::Calibrant;
 use crate::domain::frame::Statistics;
 use crate::domain::grid::PixelRect;
+use crate::domain::incoming::ImportChoices;
 use crate::domain::labels::{Class, Review};
 use crate::domain::tone::Tone;
 
@@ -153,6 +156,10 @@ pub struct Session {
     pub calibrant: Option<Calibrant>,
     pub calibration: Option<(FrameKey, Calibration)>,
 
+    /// Labels are being brought in.
+    pub importing: Option<Importing>,
+    /// The window asks what is meant by labels from elsewhere.
+    pub import_asked: Option<ImportAsked>,
     /// The shown frame lacked something and may be whole now: it is read again when nothing is under way.
     reload_wanted: bool,
     /// Rings of round resolutions of the open run, once they were asked for.
@@ -207,6 +214,7 @@ impl Session {
             && !self.net_loading
             && !self.underlay.is_waiting()
             && self.underlay.powder_progress.is_none()
+            && self.importing.is_none()
             && self.unsaved == 0
             && (self.predicting == 0 || self.shown_prediction().is_some())
             && !(self.layers.guides && self.run.is_some() && self.guides.is_none())
@@ -292,6 +300,7 @@ impl Session {
             Command::MakePowder(combine) => self.make_powder(combine),
             Command::StopPowder => self.stop_powder(),
             Command::WantThumbnails(numbers) => self.want_thumbnails(numbers),
+            Command::NextFlagged => self.next_flagged(),
 
             Command::SetTool(tool) => self.set_tool(tool),
             Command::SetClass(class) => self.class.current = class,
@@ -325,6 +334,9 @@ impl Session {
                 format,
                 force: false,
             }),
+            Command::ImportDialog => self.jobs.push(Job::ImportDialog),
+            Command::Import { labels, choices } => self.import(labels, *choices),
+            Command::CloseImport => self.import_asked = None,
             Command::ExportDialog => self.jobs.push(Job::ExportDialog),
             Command::Train(request) => self.train(request),
             Command::StopTraining => self.jobs.push(Job::StopTraining),
@@ -356,6 +368,10 @@ impl Session {
             }
             Report::RunGrown { run, info } => self.run_grown(run, info),
             Report::Chosen(request) => self.open(request),
+            Report::ImportChosen(labels) => self.import(labels, ImportChoices::default()),
+            Report::ImportAsks { run, asked } => self.import_asks(run, asked),
+            Report::Importing { run, done, of } => self.import_goes_on(run, done, of),
+            Report::Imported { run, result } => self.imported(run, result),
             Report::ExportChosen(out) => self.jobs.push(Job::Export {
                 out,
                 format: "set".to_owned(),

@@ -29,6 +29,9 @@ impl Session {
         if let Some(reason) = &shown.read_only {
             return Err(reason.clone());
         }
+        if self.importing.is_some() {
+            return Err("Labels are being imported; paint when they are in.".to_owned());
+        }
         if shown.key.number != self.selected || self.pending.is_waiting() {
             return Err(
                 "The selected frame is still being read; paint when it is shown.".to_owned(),

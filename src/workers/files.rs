@@ -263,6 +263,7 @@ pub enum Dialog {
     Project,
     Geometry,
     Export,
+    Import,
 }
 
 /// Asks on a thread of its own, so that the window goes on.
@@ -308,6 +309,10 @@ fn ask(shared: &Shared, dialog: &Dialog) {
             .add_filter("CrystFEL or pyFAI geometry", &["geom", "poni"])
             .pick_file()
             .map(|path| run(vec![path])),
+        Dialog::Import => asker
+            .set_title("Import labels for this run")
+            .pick_file()
+            .map(Report::ImportChosen),
         Dialog::Export => asker
             .set_title("Export a training set of the confirmed frames")
             .set_file_name("set.h5")
@@ -319,6 +324,7 @@ fn ask(shared: &Shared, dialog: &Dialog) {
         None if begun.elapsed() < LEAST_THOUGHT => {
             shared.report(Report::NoDialog(match dialog {
                 Dialog::Export => PathWanted::Export,
+                Dialog::Import => PathWanted::Import,
                 _ => PathWanted::Open,
             }));
         }

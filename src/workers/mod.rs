@@ -7,6 +7,7 @@
 mod aside;
 mod desk;
 mod files;
+mod import;
 mod predict;
 mod project;
 mod train;
@@ -269,6 +270,12 @@ impl Workers {
                 Job::OpenProjectDialog => self.dialog(files::Dialog::Project),
                 Job::OpenGeometryDialog => self.dialog(files::Dialog::Geometry),
                 Job::ExportDialog => self.dialog(files::Dialog::Export),
+                Job::ImportDialog => self.dialog(files::Dialog::Import),
+                Job::Import {
+                    run,
+                    labels,
+                    choices,
+                } => import::start(&self.shared, &self.project, run, labels, *choices),
                 Job::OpenDemo => self.files.ask(|wanted| wanted.demo = true),
                 Job::ListNets => self.predict.ask(|wanted| wanted.list = true),
                 Job::LoadNet { serial, path } => {

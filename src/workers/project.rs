@@ -8,11 +8,13 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::Shared;
+use super::import::Bring;
 use crate::domain::columns::Note;
 use crate::domain::frame::RunInfo;
 use crate::domain::labels::{Edit, History, Review, Sheet};
 use crate::io;
 use crate::io::export::{self, Which};
+use crate::io::import;
 use crate::io::project::{Mode, Project, Provenance, RunKey};
 use crate::session::command::View;
 use crate::session::job::{FrameKey, LoadedLabels, ProjectState, Report};
@@ -61,6 +63,13 @@ pub enum Task {
     Freeze {
         out: PathBuf,
         answer: Sender<Result<(), String>>,
+    },
+    /// One frame's labels from elsewhere.
+    Bring(Box<Bring>),
+    /// The reviews of the open run.
+    Reviews {
+        run: u64,
+        answer: Sender<Vec<(usize, Review)>>,
     },
     Close,
 }
@@ -169,6 +178,16 @@ impl Keeper {
             }
             Task::Freeze { out, answer } => {
                 let _ = answer.send(self.export(out, "set", false).map(|_| ()));
+            }
+            Task::Bring(bring) => {
+                let result = self.bring(&bring);
+                // A run that was closed meanwhile is answered by nobody; who waits hears that.
+                if let Some(result) = result {
+                    let _ = bring.answer.send(result);
+                }
+            }
+            Task::Reviews { run, answer } => {
+                let _ = answer.send(self.reviews(run));
             }
             Task::Close => self.closing = true,
         }
@@ -304,6 +323,31 @@ impl Keeper {
             std::thread::sleep(Duration::from_millis(50));
         }
         true
+    }
+
+    /// Joins one frame's labels; `None` when another run is open.
+    fn bring(&mut self, bring: &Bring) -> Option<Result<import::Brought, String>> {
+        let curator = self.curator.clone();
+        let open = self.opened(bring.key)?;
+        let number = bring.key.number;
+        let (labels, tool, choices) = (&bring.labels, &bring.tool, &bring.choices);
+        let done = match ensure_database(open, &curator) {
+            Ok((project, run)) => {
+                import::bring(project, run, number, labels, tool, choices, &curator)
+                    .map_err(|error| error.to_string())
+            }
+            Err(error) => Err(error.to_string()),
+        };
+        Some(done)
+    }
+
+    fn reviews(&mut self, run: u64) -> Vec<(usize, Review)> {
+        let open = self.open.as_ref().filter(|open| open.serial == run);
+        let database = open.and_then(|open| open.database.as_ref());
+        // Reviews that cannot be read now are read when the run is opened again.
+        database.map_or_else(Vec::new, |(project, key)| {
+            project.review_states(*key).unwrap_or_default()
+        })
     }
 
     fn write_view(&mut self) {

@@ -108,6 +108,7 @@ impl Memory {
                 self.stored.push(job);
                 self.reports.push(Report::Stored);
             }
+            Job::Import { .. } => self.stored.push(job),
             _ => {}
         }
     }

@@ -11,9 +11,6 @@ use super::sheets::{SheetRow, compress, digest_of_edit};
 use super::{Doing, Error, Project, now};
 use crate::domain::labels::{Class, Edit, Review, Sheet};
 
-/// How many frames a bulk import puts into one transaction.
-const IMPORT_AT_ONCE: usize = 64;
-
 /// Who made an edit, and by which net where one proposed it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Provenance {
@@ -107,59 +104,9 @@ impl Project {
             )
         })
     }
-
-    /// As [`Project::import_sheet`] for many frames, several to a transaction. Returns how many were imported.
-    ///
-    /// The first error of `sheets` or of the project ends it; what was imported before stays.
-    pub fn import_sheets<E: From<Error>>(
-        &mut self,
-        run: RunKey,
-        sheets: impl IntoIterator<Item = Result<(usize, Sheet), E>>,
-        tool: &str,
-        reviewed: bool,
-        provenance: &Provenance,
-    ) -> Result<usize, E> {
-        let mut sheets = sheets.into_iter().fuse();
-        let mut imported = 0;
-        loop {
-            let mut failed = None;
-            let count = self.write("import the labels", |transaction, path| {
-                let mut count = 0;
-                for sheet in sheets.by_ref().take(IMPORT_AT_ONCE) {
-                    match sheet {
-                        Ok((frame, sheet)) => {
-                            import(
-                                transaction,
-                                run,
-                                frame,
-                                &sheet,
-                                tool,
-                                reviewed,
-                                provenance,
-                                path,
-                            )?;
-                        }
-                        Err(error) => {
-                            failed = Some(error);
-                            break;
-                        }
-                    }
-                    count += 1;
-                }
-                Ok(count)
-            })?;
-            imported += count;
-            if let Some(error) = failed {
-                return Err(error);
-            }
-            if count < IMPORT_AT_ONCE {
-                return Ok(imported);
-            }
-        }
-    }
 }
 
-fn store(
+pub(super) fn store(
     transaction: &Transaction<'_>,
     run: RunKey,
     frame: usize,
