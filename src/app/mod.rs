@@ -16,6 +16,7 @@ pub mod screenshot;
 mod status;
 mod text;
 mod theme;
+mod tool_options;
 mod tools;
 mod training;
 mod upload;

@@ -94,6 +94,13 @@ pub struct ProjectState {
     pub view: Option<View>,
 }
 
+/// What the labels of a frame amount to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SheetCount {
+    pub peaks: usize,
+    pub artifact_pixels: usize,
+}
+
 /// Resolutions in angstrom, each with its ring on the panels.
 pub type Guides = Vec<(f64, Vec<Segment>)>;
 
@@ -171,6 +178,12 @@ pub enum Job {
         view: Option<View>,
     },
     RetryStore,
+    /// What the labels of the shown frame amount to; replaces an earlier question.
+    Count {
+        key: FrameKey,
+        version: u64,
+        sheet: Arc<Sheet>,
+    },
     ListNets,
     LoadNet {
         serial: u64,
@@ -261,6 +274,11 @@ pub enum Report {
     Calibrated {
         key: FrameKey,
         result: Result<Calibration, String>,
+    },
+    Counted {
+        key: FrameKey,
+        version: u64,
+        count: SheetCount,
     },
     GuidesPlaced {
         run: u64,
