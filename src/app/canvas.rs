@@ -11,7 +11,7 @@ use crate::domain::assembly::{Assembly, Placed};
 use crate::domain::grid::PixelRect;
 use crate::session::Session;
 use crate::session::command::{Command, View};
-use crate::session::tool::{Gesture, ToolEvent};
+use crate::session::tool::{Gesture, Tool, ToolEvent};
 
 /// Screen points per frame pixel, least and most.
 const ZOOM: std::ops::RangeInclusive<f32> = 0.02..=160.0;
@@ -39,6 +39,8 @@ pub struct Canvas {
     is_moved: bool,
     is_panning: bool,
     is_stroking: bool,
+    /// Alt+drag changes the size of the brush: where the pointer was at last.
+    sizing_from: Option<f32>,
     /// A magnified piece of the frame in a corner while the pointer is on it.
     pub has_loupe: bool,
     /// Where the pointer is on the frame (raw slab), for the status bar; `None` in a gap.
@@ -62,6 +64,7 @@ impl Default for Canvas {
             is_moved: false,
             is_panning: false,
             is_stroking: false,
+            sizing_from: None,
             has_loupe: true,
             pointer: None,
             pointer_in_plane: None,
@@ -302,10 +305,15 @@ impl Canvas {
     /// Whether a click meets the first corner of an open polygon.
     fn closes_polygon(&self, session: &Session, at: Pos2) -> bool {
         const NEAR: f32 = 7.0;
-        let Some(Gesture::Polygon { corners, .. }) = &session.gesture else {
+        let Some(Gesture::Outline {
+            points,
+            is_polygon: true,
+            ..
+        }) = &session.gesture
+        else {
             return false;
         };
-        let first = corners.first().filter(|_| corners.len() > 2);
+        let first = points.first().filter(|_| points.len() > 2);
         first.is_some_and(|&(x, y)| self.ui_from_plane(x, y).distance(at) < NEAR)
     }
 
@@ -337,10 +345,9 @@ impl Canvas {
                         MouseWheelUnit::Line | MouseWheelUnit::Page => delta.y,
                         MouseWheelUnit::Point => delta.y / 50.0,
                     };
-                    if modifiers.shift && session.tool.has_brush() {
+                    if modifiers.shift && has_size(session.tool) {
                         let along = if steps == 0.0 { delta.x } else { steps };
-                        let diameter = session.brush_diameter * 1.2_f32.powf(along.signum());
-                        commands.push(Command::SetBrushDiameter(diameter));
+                        commands.push(Command::ScaleTool(1.2_f32.powf(along.signum())));
                     } else if let Some(at) = latest {
                         self.zoom_about(at, 1.2_f32.powf(steps));
                     }
@@ -349,12 +356,17 @@ impl Canvas {
                     pos,
                     button,
                     pressed: true,
-                    ..
+                    modifiers,
                 } if is_over => {
                     if button == PointerButton::Middle
                         || (is_space && button == PointerButton::Primary)
                     {
                         self.is_panning = true;
+                    } else if modifiers.alt
+                        && button == PointerButton::Primary
+                        && has_size(session.tool)
+                    {
+                        self.sizing_from = Some(pos.x);
                     } else if !self.is_panning && button != PointerButton::Middle && self.may_paint
                     {
                         let (x, y) = self.plane_from_ui(pos);
@@ -369,9 +381,16 @@ impl Canvas {
                 }
                 Event::PointerButton { pressed: false, .. } => {
                     self.is_panning = false;
+                    self.sizing_from = None;
                     if std::mem::take(&mut self.is_stroking) {
                         commands.push(Command::Tool(ToolEvent::Release));
                     }
+                }
+                Event::PointerMoved(at) if self.sizing_from.is_some() => {
+                    /// So many points to the right make it e times as large.
+                    const FOLD: f32 = 120.0;
+                    let from = self.sizing_from.replace(at.x).unwrap_or(at.x);
+                    commands.push(Command::ScaleTool(((at.x - from) / FOLD).exp()));
                 }
                 Event::PointerMoved(at) if self.is_stroking => {
                     let (x, y) = self.plane_from_ui(at);
@@ -388,11 +407,22 @@ impl Canvas {
                 self.is_moved = true;
             }
         }
-        if response.double_clicked() && matches!(session.gesture, Some(Gesture::Polygon { .. })) {
+        if response.double_clicked()
+            && matches!(
+                session.gesture,
+                Some(Gesture::Outline {
+                    is_polygon: true,
+                    ..
+                })
+            )
+        {
             commands.push(Command::Tool(ToolEvent::Finish));
         }
         self.pointer = response.hover_pos().and_then(|at| self.frame_from_ui(at));
         self.pointer_in_plane = response.hover_pos().map(|at| self.plane_from_ui(at));
+        if self.pointer_in_plane != session.hover {
+            commands.push(Command::Tool(ToolEvent::Hover(self.pointer_in_plane)));
+        }
         if is_over {
             let icon = if self.is_panning {
                 egui::CursorIcon::Grabbing
@@ -400,11 +430,27 @@ impl Canvas {
                 egui::CursorIcon::Grab
             } else if session.tool.has_brush() && self.zoom * session.brush_diameter > 6.0 {
                 egui::CursorIcon::None
+            } else if self.sizing_from.is_some() {
+                egui::CursorIcon::ResizeHorizontal
             } else {
-                egui::CursorIcon::Crosshair
+                cursor(session.tool)
             };
             ui.ctx().set_cursor_icon(icon);
         }
+    }
+}
+
+/// Whether the wheel with Shift and a drag with Alt change the size of what the tool draws with.
+const fn has_size(tool: Tool) -> bool {
+    tool.has_brush() || matches!(tool, Tool::Ring | Tool::PeakGrow)
+}
+
+/// The pointer's shape over the frame.
+const fn cursor(tool: Tool) -> egui::CursorIcon {
+    match tool {
+        Tool::Pick => egui::CursorIcon::Cell,
+        Tool::Component => egui::CursorIcon::PointingHand,
+        _ => egui::CursorIcon::Crosshair,
     }
 }
 

@@ -303,33 +303,7 @@ fn label(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
             class_button(ui, session, class, key, width, commands);
         }
     });
-    if session.tool.has_brush() {
-        ui.horizontal(|ui| {
-            let mut diameter = session.brush_diameter;
-            ui.label("brush");
-            let slider = egui::Slider::new(&mut diameter, 1.0..=300.0)
-                .logarithmic(true)
-                .max_decimals(0)
-                .suffix(" px");
-            let response = ui.add(slider);
-            response
-                .widget_info(|| egui::WidgetInfo::labeled(egui::Role::Slider, true, "Brush size"));
-            if response
-                .on_hover_text("Brush size ([ and ], Shift+wheel)")
-                .changed()
-            {
-                commands.push(Command::SetBrushDiameter(diameter));
-            }
-        });
-    }
-    let mut protect = session.protect;
-    if ui
-        .checkbox(&mut protect, "protect what is labelled")
-        .on_hover_text(keys::tip(Action::Protect))
-        .changed()
-    {
-        commands.push(Command::SetProtect(protect));
-    }
+    super::tool_options::show(ui, session, commands);
     let Some(shown) = &session.shown else { return };
     if let Some(reason) = &shown.read_only {
         ui.label(theme::small(reason.clone()));

@@ -3,6 +3,7 @@
 use egui::{Key, Modifiers};
 
 use crate::domain::labels::Class;
+use crate::domain::reshape::Operation;
 use crate::session::tool::Tool;
 
 /// Everything that a key, a menu entry or the palette can start.
@@ -51,6 +52,11 @@ pub enum Action {
     BrushLarger,
     BrushSmaller,
     Protect,
+    ProtectClass(Class),
+    Stamp,
+    CopyPrevious,
+    CopyPreviousArtifact,
+    Operation(Operation),
     Fit,
     Assembled,
     Guides,
@@ -220,6 +226,78 @@ pub const TABLE: &[Entry] = &[
         &[(NONE, Key::Num6)],
     ),
     entry(
+        Action::Tool(Tool::Ring),
+        Menu::Edit,
+        "Ring sector",
+        &[(NONE, Key::Num7)],
+    ),
+    entry(
+        Action::Tool(Tool::Lasso),
+        Menu::Edit,
+        "Lasso",
+        &[(NONE, Key::Num8)],
+    ),
+    entry(
+        Action::Tool(Tool::Threshold),
+        Menu::Edit,
+        "Threshold brush",
+        &[(NONE, Key::Num9)],
+    ),
+    entry(
+        Action::Tool(Tool::Component),
+        Menu::Edit,
+        "Components",
+        &[(NONE, Key::Num0)],
+    ),
+    entry(
+        Action::Tool(Tool::Line),
+        Menu::Edit,
+        "Line",
+        &[(NONE, Key::K)],
+    ),
+    entry(
+        Action::Tool(Tool::Rectangle),
+        Menu::Edit,
+        "Rectangle",
+        &[(NONE, Key::J)],
+    ),
+    entry(
+        Action::Operation(Operation::Make),
+        Menu::Edit,
+        "Components: make the painted class",
+        &[(CTRL, Key::Num1)],
+    ),
+    entry(
+        Action::Operation(Operation::Delete),
+        Menu::Edit,
+        "Components: delete",
+        &[(CTRL, Key::Num2)],
+    ),
+    entry(
+        Action::Operation(Operation::Grow),
+        Menu::Edit,
+        "Components: grow by a pixel",
+        &[(CTRL, Key::Num3)],
+    ),
+    entry(
+        Action::Operation(Operation::Shrink),
+        Menu::Edit,
+        "Components: shrink by a pixel",
+        &[(CTRL, Key::Num4)],
+    ),
+    entry(
+        Action::Operation(Operation::Split),
+        Menu::Edit,
+        "Components: split at the saddle",
+        &[(CTRL, Key::Num5)],
+    ),
+    entry(
+        Action::Operation(Operation::Merge),
+        Menu::Edit,
+        "Components: merge",
+        &[(CTRL, Key::Num6)],
+    ),
+    entry(
         Action::BrushSmaller,
         Menu::Edit,
         "Smaller brush",
@@ -344,7 +422,7 @@ pub const TABLE: &[Entry] = &[
         Action::Blink,
         Menu::View,
         "Blink with the neighbouring frames",
-        &[(SHIFT, Key::V)],
+        &[(CTRL_SHIFT, Key::U)],
     ),
     entry(
         Action::Powder,
@@ -470,6 +548,48 @@ pub const TABLE: &[Entry] = &[
         Menu::Labels,
         "Protect what is labelled",
         &[(NONE, Key::B)],
+    ),
+    entry(
+        Action::ProtectClass(Class::Peak),
+        Menu::Labels,
+        "Protect peak",
+        &[(SHIFT, Key::Q)],
+    ),
+    entry(
+        Action::ProtectClass(Class::Artifact),
+        Menu::Labels,
+        "Protect artifact",
+        &[(SHIFT, Key::W)],
+    ),
+    entry(
+        Action::ProtectClass(Class::Ignore),
+        Menu::Labels,
+        "Protect ignore",
+        &[(SHIFT, Key::E)],
+    ),
+    entry(
+        Action::ProtectClass(Class::Background),
+        Menu::Labels,
+        "Protect background",
+        &[(SHIFT, Key::X)],
+    ),
+    entry(
+        Action::Stamp,
+        Menu::Labels,
+        "Stamp the prediction with shapes",
+        &[(NONE, Key::S)],
+    ),
+    entry(
+        Action::CopyPrevious,
+        Menu::Labels,
+        "Copy the labels of the frame before",
+        &[(SHIFT, Key::V)],
+    ),
+    entry(
+        Action::CopyPreviousArtifact,
+        Menu::Labels,
+        "Copy the artifact of the frame before",
+        &[],
     ),
     entry(
         Action::AcceptAll,

@@ -92,6 +92,7 @@ const fn starts_group(action: Action) -> bool {
         Action::Import
             | Action::Quit
             | Action::Tool(Tool::Brush)
+            | Action::Operation(crate::domain::reshape::Operation::Make)
             | Action::BrushSmaller
             | Action::First
             | Action::NextListed
@@ -123,7 +124,13 @@ fn is_on(session: &Session, action: Action) -> bool {
     match action {
         Action::Tool(tool) => session.tool == tool,
         Action::Class(class) => session.class.current == class,
-        Action::Protect => session.protect,
+        Action::Protect => !session.protect.is_empty(),
+        Action::ProtectClass(class) => session.protect.contains(class),
+        Action::Stamp => session.options.stamps,
+        Action::Operation(operation) => {
+            session.tool == crate::session::tool::Tool::Component
+                && session.options.operation == operation
+        }
         Action::LockTone => session.tone_locked,
         Action::Fill => session.layers.filled,
         Action::Predict => session.predict,
@@ -154,9 +161,12 @@ pub fn is_possible(session: &Session, action: Action) -> bool {
         Action::AcceptAll | Action::AcceptPeaks | Action::AcceptArtifact => {
             session.can_paint() && session.shown_prediction().is_some()
         }
-        Action::ClearSheet | Action::Confirm | Action::Withdraw | Action::Flag => {
-            session.can_paint()
-        }
+        Action::ClearSheet
+        | Action::Confirm
+        | Action::Withdraw
+        | Action::Flag
+        | Action::CopyPrevious
+        | Action::CopyPreviousArtifact => session.can_paint(),
         Action::Assembled => session.assembly.is_some(),
         Action::Import => session.run.is_some() && session.importing.is_none(),
         Action::Next
@@ -218,7 +228,7 @@ pub fn keys_overlay(ctx: &egui::Context, is_open: &mut bool) {
         });
         ui.add_space(6.0);
         ui.label(theme::small(
-            "Wheel zooms about the pointer, Space or middle drag pans, Shift+wheel sizes the brush, right drag erases.",
+            "Wheel zooms about the pointer, Space or middle drag pans, Shift+wheel or Alt+drag sizes the brush, right drag erases.",
         ));
     });
     if modal.should_close() {
@@ -323,9 +333,10 @@ const fn repeats(action: Action) -> bool {
 impl Window {
     /// Does what a key, a menu entry or the palette asked for.
     pub(super) fn perform(&mut self, ctx: &egui::Context, action: Action) {
+        use crate::domain::brush::ClassSet;
         use crate::domain::labels::Class;
         use crate::session::command::Accept;
-        use crate::session::tool::ToolEvent;
+        use crate::session::tool::{Tool, ToolEvent, ToolOptions};
         let session = &self.session;
         if !is_possible(session, action) {
             return;
@@ -383,7 +394,25 @@ impl Window {
             Action::SwapClass => Command::SwapClass,
             Action::BrushLarger => Command::StepBrush(1),
             Action::BrushSmaller => Command::StepBrush(-1),
-            Action::Protect => Command::SetProtect(!session.protect),
+            Action::Protect => Command::SetProtect(if session.protect.is_empty() {
+                ClassSet::LABELS
+            } else {
+                ClassSet::default()
+            }),
+            Action::ProtectClass(class) => Command::SetProtect(session.protect.toggled(class)),
+            Action::Stamp => Command::SetToolOptions(ToolOptions {
+                stamps: !session.options.stamps,
+                ..session.options
+            }),
+            Action::CopyPrevious => Command::CopyPrevious(None),
+            Action::CopyPreviousArtifact => Command::CopyPrevious(Some(Class::Artifact)),
+            Action::Operation(operation) => {
+                self.commands.push(Command::SetTool(Tool::Component));
+                Command::SetToolOptions(ToolOptions {
+                    operation,
+                    ..session.options
+                })
+            }
             Action::AutoTone => Command::AutoTone,
             Action::Assembled => Command::SetAssembled(!session.is_assembled),
             Action::LockTone => Command::SetToneLocked(!session.tone_locked),

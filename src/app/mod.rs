@@ -20,6 +20,7 @@ mod status;
 mod text;
 mod theme;
 mod thumbnails;
+mod tool_options;
 mod tools;
 mod training;
 mod underlay;

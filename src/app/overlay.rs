@@ -10,7 +10,7 @@ use crate::domain::grid::PixelRect;
 use crate::domain::labels::Class;
 use crate::domain::rings::Segment;
 use crate::session::Session;
-use crate::session::tool::Gesture;
+use crate::session::tool::{Gesture, Tool};
 
 /// Pixels on each side of the loupe's middle, and the size of one in points.
 const LOUPE: (isize, f32) = (10, 7.0);
@@ -318,23 +318,86 @@ impl Canvas {
         );
     }
 
-    /// The corners of a polygon that is not closed yet.
+    /// What a click would paint, and the outline of what is being drawn.
     pub fn draw_gesture(&self, painter: &egui::Painter, session: &Session) {
-        let Some(Gesture::Polygon { corners, class }) = &session.gesture else {
-            return;
+        self.draw_preview(painter, session);
+        let (places, class, is_closed) = match &session.gesture {
+            Some(Gesture::Outline {
+                points,
+                class,
+                is_polygon,
+            }) => {
+                let mut points = points.clone();
+                points.extend(self.pointer_in_plane.filter(|_| *is_polygon));
+                (points, *class, false)
+            }
+            Some(Gesture::Span {
+                tool: Tool::Line,
+                from,
+                to,
+                class,
+            }) => (vec![*from, *to], *class, false),
+            Some(Gesture::Span {
+                from, to, class, ..
+            }) => (
+                vec![*from, (to.0, from.1), *to, (from.0, to.1)],
+                *class,
+                true,
+            ),
+            _ => return,
         };
-        let mut points: Vec<Pos2> = corners
-            .iter()
+        let mut points: Vec<Pos2> = (places.iter())
             .map(|&(x, y)| self.ui_from_plane(x, y))
             .collect();
-        if let Some((x, y)) = self.pointer_in_plane {
-            points.push(self.ui_from_plane(x, y));
+        if is_closed {
+            points.extend(points.first().copied());
         }
         painter.line(points.clone(), Stroke::new(3.0, theme::SHADE));
-        painter.line(points.clone(), Stroke::new(1.5, theme::class_color(*class)));
-        for point in points {
+        painter.line(points.clone(), Stroke::new(1.5, theme::class_color(class)));
+        let has_corners = matches!(
+            session.gesture,
+            Some(Gesture::Outline {
+                is_polygon: true,
+                ..
+            })
+        );
+        for point in points.into_iter().filter(|_| has_corners) {
             painter.circle_filled(point, 2.5, theme::LIGHT);
         }
+    }
+
+    /// The cells that a click would paint, tinted; one mesh, for a ring has thousands of stretches.
+    fn draw_preview(&self, painter: &egui::Painter, session: &Session) {
+        let Some(preview) = &session.look.preview else {
+            return;
+        };
+        let class = match session.tool {
+            Tool::PeakGrow => Class::Peak,
+            _ => session.class.current,
+        };
+        let color = theme::class_color(class).gamma_multiply(0.45);
+        let mut mesh = egui::Mesh::default();
+        let panels = self.panels();
+        for (y, span) in &preview.spans {
+            let middle = [(span.start + span.end) as f64 / 2.0, *y as f64 + 0.5];
+            let Some(panel) = panels.iter().find(|panel| panel.holds(middle)) else {
+                continue;
+            };
+            let corners = [
+                (span.start, *y),
+                (span.end, *y),
+                (span.end, *y + 1),
+                (span.start, *y + 1),
+            ];
+            let first = mesh.vertices.len() as u32;
+            for (x, y) in corners {
+                let [x, y] = panel.plane_from_raw(x as f64, y as f64);
+                mesh.colored_vertex(self.ui_from_plane(x as f32, y as f32), color);
+            }
+            mesh.add_triangle(first, first + 1, first + 2);
+            mesh.add_triangle(first, first + 2, first + 3);
+        }
+        painter.add(mesh);
     }
 
     pub fn draw_brush(
@@ -352,8 +415,8 @@ impl Canvas {
         }
         let radius = session.brush_diameter / 2.0 * self.zoom;
         if radius > 3.0 {
-            let is_eraser = session.tool == crate::session::tool::Tool::Eraser
-                || session.class.current == Class::Background;
+            let is_eraser =
+                session.tool == Tool::Eraser || session.class.current == Class::Background;
             let color = if is_eraser {
                 theme::LIGHT
             } else {

@@ -8,6 +8,7 @@ use super::{text, theme};
 use crate::domain::frame::bad;
 use crate::domain::labels::Class;
 use crate::session::command::Command;
+use crate::session::look::HIT_PEAKS;
 use crate::session::{Cure, NoticeKind, Session};
 
 /// The status bar; positions read with the first pixel's centre = 0.
@@ -37,11 +38,22 @@ pub fn bar(ui: &mut Ui, session: &Session, pointer: Option<(f32, f32)>) {
                 ui.separator();
                 quiet(ui, format!("read {}", text::duration(shown.loaded.read_ms)));
             }
+            if let Some(count) = session.look.count {
+                ui.separator();
+                let hit = if count.peaks >= HIT_PEAKS {
+                    "hit"
+                } else {
+                    "no hit"
+                };
+                let peaks = text::thousands(count.peaks as f64);
+                quiet(ui, format!("{peaks} labelled peaks, {hit}"));
+            }
             ui.separator();
             let importing = session.importing.map(|importing| match importing.of {
                 0 => "importing labels...".to_owned(),
                 of => format!("importing labels, frame {} of {of}...", importing.done),
             });
+            let now = session.hint();
             let hint = if session.run.is_none() {
                 "open a run or drop one on the window"
             } else if let Some(importing) = &importing {
@@ -55,9 +67,9 @@ pub fn bar(ui: &mut Ui, session: &Session, pointer: Option<(f32, f32)>) {
             } else if session.playback.is_on {
                 "playing the listed frames; Shift+P or painting stops"
             } else if session.underlay.is_blinking {
-                "blinking with the neighbours; Shift+V or a press stops"
+                "blinking with the neighbours; Ctrl+Shift+U or a press stops"
             } else {
-                session.tool.hint()
+                now.as_str()
             };
             ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
                 ui.add(egui::Label::new(egui::RichText::new(hint).weak()).truncate());

@@ -3,8 +3,10 @@
 use egui::{Ui, vec2};
 use egui_material_icons::MaterialIcon;
 use egui_material_icons::icons::{
-    ICON_AUTO_FIX_HIGH, ICON_BRUSH, ICON_COLORIZE, ICON_FIT_SCREEN, ICON_FORMAT_COLOR_FILL,
-    ICON_INK_ERASER, ICON_POLYLINE, ICON_REDO, ICON_TONALITY, ICON_UNDO, ICON_VISIBILITY,
+    ICON_AUTO_FIX_HIGH, ICON_BRUSH, ICON_BUBBLE_CHART, ICON_COLORIZE, ICON_CROP_SQUARE,
+    ICON_DIAGONAL_LINE, ICON_DONUT_LARGE, ICON_FIT_SCREEN, ICON_FORMAT_COLOR_FILL, ICON_GRAIN,
+    ICON_INK_ERASER, ICON_LASSO_SELECT, ICON_POLYLINE, ICON_REDO, ICON_TONALITY, ICON_UNDO,
+    ICON_VISIBILITY,
 };
 
 use super::keys::{self, Action};
@@ -21,6 +23,12 @@ const fn icon(tool: Tool) -> MaterialIcon {
         Tool::Fill => ICON_FORMAT_COLOR_FILL,
         Tool::Pick => ICON_COLORIZE,
         Tool::PeakGrow => ICON_AUTO_FIX_HIGH,
+        Tool::Ring => ICON_DONUT_LARGE,
+        Tool::Lasso => ICON_LASSO_SELECT,
+        Tool::Threshold => ICON_GRAIN,
+        Tool::Component => ICON_BUBBLE_CHART,
+        Tool::Line => ICON_DIAGONAL_LINE,
+        Tool::Rectangle => ICON_CROP_SQUARE,
     }
 }
 

@@ -144,7 +144,6 @@ pub fn run(arguments: &TrainArguments) -> Outcome {
     if stop.load(Ordering::Relaxed) {
         speak("stopped: the net has the best weights so far; go on with --resume");
     }
-    held_out.fit_confidence(&arguments.out, arguments.device.device)?;
     let scores = held_out.score(&arguments.out, arguments.device.device)?;
     let summary = json!({ "summary": {
         "net": card.name,

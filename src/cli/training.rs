@@ -8,11 +8,6 @@ use serde_json::{Value, json};
 use super::judge::Judge;
 use super::output::{progress, rounded, speak};
 use super::{Failure, simulate};
-use crate::domain::frame::Frame;
-use crate::domain::labels::Sheet;
-use crate::domain::peaks::confidence::give_up_unsure;
-use crate::domain::peaks::settle_peaks;
-use crate::domain::score::{PeakTally, Truth, judged, labelled_truth, positions};
 use crate::domain::simulate::{Detector, Recipe, simulate as make};
 use crate::io::set::{Set, Split, open_set};
 use crate::net::card::SetNote;
@@ -26,14 +21,6 @@ const WINDOW: usize = 480;
 /// Seeds of frames that no training sees: training seeds have their highest bit clear.
 const VALIDATION_SEED: u64 = 1 << 63;
 const HELD_OUT_SEED: u64 = (1 << 63) + (1 << 40);
-const FIT_SEED: u64 = (1 << 63) + (1 << 41);
-/// Edge of the windows in the middle of detectors on which the confidence is chosen, and how many of each detector.
-const FIT_WINDOW: usize = 960;
-const FIT_FRAMES: usize = 3;
-/// With fewer true peaks no confidence is chosen.
-const ENOUGH_PEAKS: u64 = 50;
-/// What may be asked of the surest pixel of a peak; in rising order, because one prediction goes through all of them.
-const CONFIDENCES: [f32; 11] = [0.0, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85];
 /// The detectors that validation and held-out frames are of, and how many frames of each are held out.
 const DETECTORS: [&str; 6] = [
     "rayonix",
@@ -111,11 +98,6 @@ impl Source {
         HeldOut {
             frames: self
                 .frames_of(Split::HeldOut, MOST_VALIDATION)
-                .into_iter()
-                .filter_map(|(set, frame)| Some((self.sets.get(set)?.path().to_owned(), frame)))
-                .collect(),
-            validation: self
-                .frames_of(Split::Validation, MOST_VALIDATION)
                 .into_iter()
                 .filter_map(|(set, frame)| Some((self.sets.get(set)?.path().to_owned(), frame)))
                 .collect(),
@@ -232,28 +214,6 @@ fn patch(seed: u64, side: usize, leave_out: &[LeaveOut]) -> Labelled {
     }
 }
 
-/// Windows of named detectors on which the confidence is chosen.
-fn fit_recipes() -> Vec<Recipe> {
-    let named = DETECTORS.iter().filter_map(|name| Recipe::named(name));
-    let windows = named.map(|whole| {
-        let middle = |length: usize| (length.saturating_sub(FIT_WINDOW) / 2) as i64;
-        let (width, height) = (whole.detector.width, whole.detector.height);
-        Recipe {
-            detector: whole.detector.window(
-                middle(width),
-                middle(height),
-                FIT_WINDOW.min(width),
-                FIT_WINDOW.min(height),
-            ),
-            hit_rate: 0.8,
-            ..whole
-        }
-    });
-    windows
-        .flat_map(|recipe| std::iter::repeat_n(recipe, FIT_FRAMES))
-        .collect()
-}
-
 /// Windows of named detectors, the same for every training, so that nets can be compared.
 fn simulated_validation() -> Vec<Labelled> {
     let mut frames = Vec::new();
@@ -289,54 +249,10 @@ fn simulated_validation() -> Vec<Labelled> {
 /// Frames that the training did not see.
 pub struct HeldOut {
     frames: Vec<(PathBuf, usize)>,
-    /// Frames that only chose which weights are kept.
-    validation: Vec<(PathBuf, usize)>,
     simulated: bool,
 }
 
 impl HeldOut {
-    /// Chooses the confidence at which the peaks of frames that trained no weight have the best F1, and writes it to the card.
-    ///
-    /// Nothing is chosen on frames with hardly any peaks. Errors: a set or net that cannot be read.
-    pub fn fit_confidence(&self, net: &Path, device: DeviceChoice) -> Result<(), Failure> {
-        let loaded = Net::load(net, device)?;
-        let mut tallies = CONFIDENCES.map(|least| (least, PeakTally::default()));
-        let mut look = |frame: &Frame, sheet: &Sheet, truth: &[Truth]| {
-            for prediction in loaded.predict(&[frame], None)? {
-                let mut classes = prediction.classes;
-                for (least, tally) in &mut tallies {
-                    give_up_unsure(&mut classes, &prediction.peak, &prediction.artifact, *least);
-                    let found = settle_peaks(frame, &mut classes.clone());
-                    let found = judged(frame, sheet, truth, &found);
-                    tally.add(truth, &positions(&found));
-                }
-            }
-            Ok::<_, Failure>(())
-        };
-        for (path, number) in &self.validation {
-            let read = open_set(path)?.read(*number)?;
-            let truth = labelled_truth(&read.frame, &read.sheet);
-            look(&read.frame, &read.sheet, &truth)?;
-        }
-        if self.simulated {
-            for (number, recipe) in fit_recipes().into_iter().enumerate() {
-                let made = make(&recipe, FIT_SEED, number);
-                let truth = (made.peaks.iter()).map(|peak| Truth::of_snr(peak.x, peak.y, peak.snr));
-                look(&made.frame, &made.sheet, &truth.collect::<Vec<_>>())?;
-            }
-        }
-        let best = (tallies.iter())
-            .filter(|(_, tally)| tally.n_true >= ENOUGH_PEAKS)
-            .filter_map(|(least, tally)| Some((*least, tally.score().f1?)))
-            .max_by(|a, b| a.1.total_cmp(&b.1));
-        let Some((least, _)) = best else {
-            return Ok(());
-        };
-        let mut card = loaded.card().clone();
-        card.peak_confidence = Some(least);
-        Ok(card.store(net)?)
-    }
-
     /// Judges the finished net and writes the scores to its card; null where nothing is held out.
     pub fn score(&self, net: &Path, device: DeviceChoice) -> Result<Value, Failure> {
         if self.frames.is_empty() && !self.simulated {

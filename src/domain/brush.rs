@@ -3,9 +3,48 @@
 //! Positions are continuous pixels `(x, y)`: the first cell's centre is (0.5, 0.5). A cell is painted when its
 //! centre lies inside the shape. Pixels that are not valid carry no class, so they can only be erased.
 
+pub mod shape;
+
+use self::shape::Shape;
 use super::frame::bad;
 use super::grid::{Grid, Pixel, PixelRect};
 use super::labels::{Class, Sheet};
+
+/// A set of classes: those that a person protects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClassSet(u8);
+
+impl ClassSet {
+    /// What carries a label: peak, artifact and ignore.
+    pub const LABELS: Self = Self(0b1110);
+
+    const fn bit(class: Class) -> u8 {
+        match class {
+            Class::Background => 1,
+            Class::Peak => 2,
+            Class::Artifact => 4,
+            Class::Ignore => 8,
+        }
+    }
+
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    pub const fn contains(self, class: Class) -> bool {
+        self.0 & Self::bit(class) != 0
+    }
+
+    /// The set with this class put in, or taken out where it was in.
+    pub const fn toggled(self, class: Class) -> Self {
+        Self(self.0 ^ Self::bit(class))
+    }
+
+    /// Whether the class of this code is in the set; codes of no class are not.
+    pub fn has_code(self, code: u8) -> bool {
+        Class::from_code(code).is_some_and(|class| self.contains(class))
+    }
+}
 
 /// The class that a person paints, and whether what is already labelled is protected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,14 +60,17 @@ pub enum Over {
     Everything,
     Only(Class),
     Except(Class),
+    /// Every class but the protected ones.
+    Unprotected(ClassSet),
 }
 
 impl Over {
-    const fn allows(self, code: u8) -> bool {
+    pub fn allows(self, code: u8) -> bool {
         match self {
             Self::Everything => true,
             Self::Only(class) => code == class.code(),
             Self::Except(class) => code != class.code(),
+            Self::Unprotected(spared) => !spared.has_code(code),
         }
     }
 }
@@ -66,10 +108,7 @@ impl From<Paint> for Ink {
     }
 }
 
-const NOTHING: PixelRect = PixelRect::new(0, 0, 0, 0);
-
-/// Brushes of a smaller diameter draw a line of single pixels.
-const THIN_PX: f32 = 1.5;
+pub const NOTHING: PixelRect = PixelRect::new(0, 0, 0, 0);
 
 /// Paints every pixel within half a diameter of the line from `from` to `to`: a brush dragged between two pointer
 /// positions, or one dab when they are the same. Returns the changed rectangle, empty when nothing changed.
@@ -95,26 +134,27 @@ pub fn stroke_within(
     diameter_px: f32,
     ink: impl Into<Ink>,
 ) -> PixelRect {
+    let shape = Shape::Stroke {
+        from,
+        to,
+        diameter_px,
+    };
+    paint(sheet, bad, within, &shape, ink)
+}
+
+/// Paints the part of a shape that lies within a rectangle; returns the changed rectangle.
+pub fn paint(
+    sheet: &mut Sheet,
+    bad: &Grid<u16>,
+    within: PixelRect,
+    shape: &Shape<'_>,
+    ink: impl Into<Ink>,
+) -> PixelRect {
     let ink = ink.into();
-    let within = within.intersect(&sheet.rect());
-    if ![from.0, from.1, to.0, to.1, diameter_px]
-        .iter()
-        .all(|v| v.is_finite())
-    {
-        return NOTHING;
-    }
     let mut touched = NOTHING;
-    if diameter_px < THIN_PX {
-        line(sheet, bad, within, from, to, ink, &mut touched);
-        return touched;
-    }
-    let capsule = Capsule::new(from, to, f64::from(diameter_px) / 2.0);
-    for y in cells_between(capsule.top, capsule.bottom, within.y0..within.y1) {
-        if let Some((low, high)) = capsule.row(y as f64 + 0.5) {
-            let span = cells_between(low, high, within.x0..within.x1);
-            paint_span(sheet, bad, y, span, ink, &mut touched);
-        }
-    }
+    shape.spans(within.intersect(&sheet.rect()), |y, span| {
+        paint_span(sheet, bad, y, span, ink, &mut touched);
+    });
     touched
 }
 
@@ -181,40 +221,7 @@ pub fn polygon_within(
     corners: &[(f32, f32)],
     ink: impl Into<Ink>,
 ) -> PixelRect {
-    let ink = ink.into();
-    let within = within.intersect(&sheet.rect());
-    if corners.len() < 3 || !corners.iter().all(|(x, y)| x.is_finite() && y.is_finite()) {
-        return NOTHING;
-    }
-    let corners: Vec<(f64, f64)> = corners
-        .iter()
-        .map(|(x, y)| (f64::from(*x), f64::from(*y)))
-        .collect();
-    let top = corners.iter().map(|c| c.1).fold(f64::INFINITY, f64::min);
-    let bottom = corners
-        .iter()
-        .map(|c| c.1)
-        .fold(f64::NEG_INFINITY, f64::max);
-    let mut touched = NOTHING;
-    let mut crossings = Vec::new();
-    for y in cells_between(top, bottom, within.y0..within.y1) {
-        let center = y as f64 + 0.5;
-        crossings.clear();
-        let following = corners.iter().cycle().skip(1);
-        for (a, b) in corners.iter().zip(following) {
-            // Half open in y, so that a corner on the line of centres counts once.
-            if (a.1 <= center) != (b.1 <= center) {
-                crossings.push(a.0 + (center - a.1) / (b.1 - a.1) * (b.0 - a.0));
-            }
-        }
-        crossings.sort_unstable_by(f64::total_cmp);
-        for pair in crossings.chunks_exact(2) {
-            let &[low, high] = pair else { continue };
-            let span = cells_between(low, high, within.x0..within.x1);
-            paint_span(sheet, bad, y, span, ink, &mut touched);
-        }
-    }
-    touched
+    paint(sheet, bad, within, &Shape::Polygon(corners), ink)
 }
 
 /// Gives the connected region of one class around `at` the class `class`.
@@ -268,140 +275,13 @@ pub fn fill(sheet: &mut Sheet, bad: &Grid<u16>, at: Pixel, class: Class) -> Pixe
     touched
 }
 
-/// The line of single pixels between two positions, without gaps.
-fn line(
-    sheet: &mut Sheet,
-    bad: &Grid<u16>,
-    within: PixelRect,
-    from: (f32, f32),
-    to: (f32, f32),
-    ink: Ink,
-    touched: &mut PixelRect,
-) {
-    let Some((from, to)) = clip(from, to, within) else {
-        return;
-    };
-    let steps = (to.0 - from.0)
-        .abs()
-        .max((to.1 - from.1).abs())
-        .ceil()
-        .max(1.0);
-    for step in 0..=steps as usize {
-        let t = step as f64 / steps;
-        let x = (from.0 + (to.0 - from.0) * t).floor();
-        let y = (from.1 + (to.1 - from.1) * t).floor();
-        if x >= 0.0 && y >= 0.0 {
-            let (x, y) = (x as usize, y as usize);
-            if within.contains(Pixel { x, y }) {
-                paint_span(sheet, bad, y, x..x + 1, ink, touched);
-            }
-        }
-    }
-}
-
-/// The part of a line that lies within a rectangle (Liang and Barsky); `None` when no part does.
-fn clip(from: (f32, f32), to: (f32, f32), within: PixelRect) -> Option<((f64, f64), (f64, f64))> {
-    let (x, y) = (f64::from(from.0), f64::from(from.1));
-    let (dx, dy) = (f64::from(to.0) - x, f64::from(to.1) - y);
-    let (mut enter, mut leave) = (0.0_f64, 1.0_f64);
-    for (start, step, low, high) in [
-        (x, dx, within.x0 as f64, within.x1 as f64),
-        (y, dy, within.y0 as f64, within.y1 as f64),
-    ] {
-        if step == 0.0 {
-            if start < low || start > high {
-                return None;
-            }
-            continue;
-        }
-        let (a, b) = ((low - start) / step, (high - start) / step);
-        enter = enter.max(a.min(b));
-        leave = leave.min(a.max(b));
-    }
-    let at = |t: f64| (x + dx * t, y + dy * t);
-    (enter <= leave).then_some((at(enter), at(leave)))
-}
-
-/// All points within a radius of a segment. It is convex, so each row of it is one interval.
-struct Capsule {
-    a: (f64, f64),
-    b: (f64, f64),
-    radius: f64,
-    /// The corners of the straight part.
-    corners: [(f64, f64); 4],
-    top: f64,
-    bottom: f64,
-}
-
-impl Capsule {
-    fn new(from: (f32, f32), to: (f32, f32), radius: f64) -> Self {
-        let a = (f64::from(from.0), f64::from(from.1));
-        let b = (f64::from(to.0), f64::from(to.1));
-        let length = (b.0 - a.0).hypot(b.1 - a.1);
-        let (nx, ny) = if length > 0.0 {
-            (
-                -(b.1 - a.1) / length * radius,
-                (b.0 - a.0) / length * radius,
-            )
-        } else {
-            (0.0, 0.0)
-        };
-        Self {
-            a,
-            b,
-            radius,
-            corners: [
-                (a.0 + nx, a.1 + ny),
-                (b.0 + nx, b.1 + ny),
-                (b.0 - nx, b.1 - ny),
-                (a.0 - nx, a.1 - ny),
-            ],
-            top: a.1.min(b.1) - radius,
-            bottom: a.1.max(b.1) + radius,
-        }
-    }
-
-    /// The interval of x at one y; `None` where the row misses it.
-    fn row(&self, y: f64) -> Option<(f64, f64)> {
-        let mut low = f64::INFINITY;
-        let mut high = f64::NEG_INFINITY;
-        let mut cover = |x: f64| {
-            low = low.min(x);
-            high = high.max(x);
-        };
-        for center in [self.a, self.b] {
-            let square = self.radius * self.radius - (y - center.1) * (y - center.1);
-            if square >= 0.0 {
-                cover(center.0 - square.sqrt());
-                cover(center.0 + square.sqrt());
-            }
-        }
-        for i in 0..4 {
-            let (p, q) = (self.corners[i], self.corners[(i + 1) % 4]);
-            if (p.1 <= y) != (q.1 <= y) {
-                cover(p.0 + (y - p.1) / (q.1 - p.1) * (q.0 - p.0));
-            }
-        }
-        (low <= high).then_some((low, high))
-    }
-}
-
-/// The cells whose centre lies within a closed interval, clipped to a range of cells.
-fn cells_between(low: f64, high: f64, cells: std::ops::Range<usize>) -> std::ops::Range<usize> {
-    // Float to integer saturates, so far-away positions stay harmless.
-    let first = (low - 0.5).ceil().max(0.0) as usize;
-    let past = ((high - 0.5).floor() + 1.0).max(0.0) as usize;
-    let first = first.clamp(cells.start, cells.end);
-    first..past.min(cells.end).max(first)
-}
-
 /// Whether a pixel with these mask bits may carry the class.
-fn may_carry(bits: Option<&u16>, class: Class) -> bool {
+pub fn may_carry(bits: Option<&u16>, class: Class) -> bool {
     class == Class::Background || bits.is_some_and(|bits| bits & bad::NOT_VALID == 0)
 }
 
 /// Paints a stretch of one row and widens `touched` by what changed.
-fn paint_span(
+pub fn paint_span(
     sheet: &mut Sheet,
     bad: &Grid<u16>,
     y: usize,
@@ -423,6 +303,24 @@ fn paint_span(
     }
     if let Some((first, last)) = changed {
         *touched = touched.union(&PixelRect::new(first, y, last + 1, y + 1));
+    }
+}
+
+/// Copies a stretch of one row from another sheet of the same shape; widens `touched` by what changed.
+pub fn copy_span(
+    sheet: &mut Sheet,
+    bad: &Grid<u16>,
+    y: usize,
+    span: std::ops::Range<usize>,
+    from: &Sheet,
+    over: Over,
+    touched: &mut PixelRect,
+) {
+    for x in span {
+        let class = from.get(x, y).and_then(|code| Class::from_code(*code));
+        if let Some(class) = class {
+            paint_span(sheet, bad, y, x..x + 1, Ink { class, over }, touched);
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Connected components of one class: 8-neighbours, one pass over the class map.
 
+use std::collections::BTreeMap;
+
 use super::grid::{Grid, Pixel, PixelRect};
 
 /// Cells of one row that follow each other: `x0 <= x < x1`.
@@ -159,6 +161,60 @@ pub fn component_at(map: &Grid<u8>, at: Pixel) -> Option<Vec<(usize, usize)>> {
     Some(cells)
 }
 
+/// The same as a component; `None` outside the map, or where it has more than `most` cells.
+///
+/// Takes time and memory by its own size alone, so that it can be asked whenever the pointer moves.
+pub fn component_around(map: &Grid<u8>, at: Pixel, most: usize) -> Option<Component> {
+    let class = *map.get(at.x, at.y)?;
+    let mut rows: BTreeMap<usize, Vec<(usize, usize)>> = BTreeMap::new();
+    let mut waiting = vec![at];
+    let mut count = 0;
+    while let Some(Pixel { x, y }) = waiting.pop() {
+        let found = rows.entry(y).or_default();
+        if found.iter().any(|(x0, x1)| (*x0..*x1).contains(&x)) {
+            continue;
+        }
+        let row = map.row(y);
+        let is_other = |code: &u8| *code != class;
+        let before = row.get(..x).unwrap_or_default();
+        let x0 = before.iter().rposition(is_other).map_or(0, |i| i + 1);
+        let after = row.get(x..).unwrap_or_default();
+        let x1 = after.iter().position(is_other).map_or(row.len(), |i| x + i);
+        found.push((x0, x1));
+        count += x1 - x0;
+        if count > most {
+            return None;
+        }
+        let beside = x0.saturating_sub(1)..(x1 + 1).min(row.len());
+        for y in [y.checked_sub(1), Some(y + 1)].into_iter().flatten() {
+            // One start a stretch is enough.
+            let mut is_inside = false;
+            let cells = map.row(y).get(beside.clone()).unwrap_or_default();
+            for (x, code) in beside.clone().zip(cells) {
+                let is_class = *code == class;
+                if is_class && !is_inside {
+                    waiting.push(Pixel { x, y });
+                }
+                is_inside = is_class;
+            }
+        }
+    }
+    let mut component = Component {
+        spans: Vec::new(),
+        rect: PixelRect::of(at),
+        count,
+    };
+    for (y, mut spans) in rows {
+        spans.sort_unstable();
+        for (x0, x1) in spans {
+            let rect = PixelRect::new(x0, y, x1, y + 1);
+            component.rect = component.rect.union(&rect);
+            component.spans.push(Span { y, x0, x1 });
+        }
+    }
+    Some(component)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -174,7 +230,13 @@ mod tests {
         for component in &found {
             assert_eq!(component.pixels().count(), component.count);
             assert!(component.pixels().all(|p| component.rect.contains(p)));
+            for pixel in component.pixels() {
+                let around = component_around(&map, pixel, component.count);
+                assert_eq!(around.as_ref(), Some(component), "{picture:?}");
+                assert_eq!(component_around(&map, pixel, component.count - 1), None);
+            }
         }
+        assert_eq!(component_around(&map, Pixel { x: width, y: 0 }, 9), None);
     }
 
     #[test]

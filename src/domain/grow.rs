@@ -3,6 +3,7 @@
 //! The background is that of the ring around the spot; a pixel belongs where the signal, averaged over its 3x3
 //! neighbours so that noise does not grow arms, is at least one sigma and connected to the maximum.
 
+use super::brush::Over;
 use super::frame::Frame;
 use super::grid::{Grid, Pixel, PixelRect};
 use super::labels::{Class, Sheet};
@@ -19,33 +20,49 @@ const WINDOW: usize = 40;
 /// A spot that was found around a click, ready to be painted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Grown {
-    pub rect: PixelRect,
-    /// Signal over the background per cell of `rect`, 0 where it does not belong.
-    signal: Vec<f32>,
-    variance: f32,
+    /// What the labelling rule says of it.
+    pub ruling: Ruling,
+    /// Its brightest pixel.
+    pub maximum: Pixel,
+    /// The pixels that it gives a class, the ignored rim of a peak last.
+    pub cells: Vec<(Pixel, Class)>,
 }
 
 /// Grows the spot whose maximum is near `at`; `None` where nothing stands out of its surroundings.
 pub fn grow_peak(frame: &Frame, at: Pixel) -> Option<Grown> {
-    let all = frame.pixels.rect();
+    grow_peak_on(frame, None, frame.pixels.rect(), at, 1.0)
+}
+
+/// The same on one panel, down to pixels of so many sigmas of their background.
+///
+/// Where classes are given, artifact pixels and other peaks stay out of the background, and a spot that sits on a ring is
+/// judged against the ring.
+pub fn grow_peak_on(
+    frame: &Frame,
+    classes: Option<&Sheet>,
+    panel: PixelRect,
+    at: Pixel,
+    sigmas: f32,
+) -> Option<Grown> {
+    let all = panel.intersect(&frame.pixels.rect());
     let maximum = brightest(frame, around(at, REACH, &all))?;
     let window = around(maximum, WINDOW, &all);
+    let (width, height) = (window.width(), window.height());
     let cut = Frame::new(
         frame.number,
-        Grid::from_cells(
-            window.width(),
-            window.height(),
-            frame.pixels.copy_rect(window),
-        )?,
-        Grid::from_cells(window.width(), window.height(), frame.bad.copy_rect(window))?,
+        Grid::from_cells(width, height, frame.pixels.copy_rect(window))?,
+        Grid::from_cells(width, height, frame.bad.copy_rect(window))?,
     )?;
     let center = Pixel {
         x: maximum.x - window.x0,
         y: maximum.y - window.y0,
     };
-    let blank = Sheet::filled(cut.width(), cut.height(), 0);
+    let classes = match classes {
+        Some(classes) => Grid::from_cells(width, height, classes.copy_rect(window))?,
+        None => Sheet::filled(width, height, Class::Background.code()),
+    };
     let core = around(center, 3, &cut.pixels.rect());
-    let background = local_background(&cut, &blank, core);
+    let background = local_background(&cut, &classes, core);
     let sigma = background.variance.max(0.0).sqrt();
     let peak = cut.pixels.get(center.x, center.y)? - background.level;
     if background.pixels == 0 || peak < 3.0 * sigma || peak <= 0.0 {
@@ -67,24 +84,36 @@ pub fn grow_peak(frame: &Frame, at: Pixel) -> Option<Grown> {
                     continue;
                 }
                 let value = cut.pixels.get(x, y).copied().unwrap_or(0.0) - background.level;
-                if value > 0.0
-                    && averaged(&cut, here) - background.level >= sigma.max(f32::MIN_POSITIVE)
-                {
+                let least = (sigmas * sigma).max(f32::MIN_POSITIVE);
+                if value > 0.0 && averaged(&cut, here) - background.level >= least {
                     signal[index(here)] = value;
                     queue.push(here);
                 }
             }
         }
     }
+    let mut labelled = Sheet::filled(width, height, Class::Background.code());
+    let variance = |_, _| background.variance;
+    let ruling = labels_rule::label_spot_from(&mut labelled, rect, &signal, variance, sigmas);
+    if ruling.class == Class::Peak {
+        labels_rule::rim(&mut labelled);
+    }
+    let reach = around(center, RADIUS + 2, &labelled.rect());
+    let mut cells = Vec::new();
+    for y in reach.y0..reach.y1 {
+        for x in reach.x0..reach.x1 {
+            let class = labelled.get(x, y).and_then(|code| Class::from_code(*code));
+            if let Some(class) = class.filter(|class| *class != Class::Background) {
+                let (x, y) = (x + window.x0, y + window.y0);
+                cells.push((Pixel { x, y }, class));
+            }
+        }
+    }
+    cells.sort_by_key(|(_, class)| *class == Class::Ignore);
     Some(Grown {
-        rect: PixelRect::new(
-            rect.x0 + window.x0,
-            rect.y0 + window.y0,
-            rect.x1 + window.x0,
-            rect.y1 + window.y0,
-        ),
-        signal,
-        variance: background.variance,
+        ruling,
+        maximum,
+        cells,
     })
 }
 
@@ -93,41 +122,28 @@ impl Grown {
     ///
     /// With `only_background` cells that already have a class keep it.
     pub fn paint(&self, sheet: &mut Sheet, only_background: bool) -> PixelRect {
-        let margin = 2;
-        let rect = PixelRect::new(
-            self.rect.x0.saturating_sub(margin),
-            self.rect.y0.saturating_sub(margin),
-            self.rect.x1 + margin,
-            self.rect.y1 + margin,
-        )
-        .intersect(&sheet.rect());
-        let mut cut = Sheet::filled(rect.width(), rect.height(), Class::Background.code());
-        let inner = PixelRect::new(
-            self.rect.x0 - rect.x0,
-            self.rect.y0 - rect.y0,
-            self.rect.x1 - rect.x0,
-            self.rect.y1 - rect.y0,
-        );
-        let Ruling { class, .. } =
-            labels_rule::label_spot(&mut cut, inner, &self.signal, |_, _| self.variance);
-        if class == Class::Peak {
-            labels_rule::rim(&mut cut);
-        }
-        for y in rect.y0..rect.y1 {
-            for x in rect.x0..rect.x1 {
-                let (Some(new), Some(old)) =
-                    (cut.get(x - rect.x0, y - rect.y0), sheet.get_mut(x, y))
-                else {
-                    continue;
-                };
-                let is_rim = *new == Class::Ignore.code();
-                let is_kept = only_background || is_rim;
-                if *new != 0 && !(is_kept && *old != 0) {
-                    *old = *new;
-                }
+        let over = if only_background {
+            Over::Only(Class::Background)
+        } else {
+            Over::Everything
+        };
+        self.paint_over(sheet, over)
+    }
+
+    /// The same over the classes that give way; ignored pixels, the rim among them, never cover a class.
+    pub fn paint_over(&self, sheet: &mut Sheet, over: Over) -> PixelRect {
+        let mut touched = PixelRect::new(0, 0, 0, 0);
+        for &(pixel, class) in &self.cells {
+            let Some(cell) = sheet.get_mut(pixel.x, pixel.y) else {
+                continue;
+            };
+            let is_free = class != Class::Ignore || *cell == Class::Background.code();
+            if is_free && over.allows(*cell) {
+                *cell = class.code();
+                touched = touched.union(&PixelRect::of(pixel));
             }
         }
-        rect
+        touched
     }
 }
 
@@ -189,6 +205,56 @@ mod tests {
         assert!((9..=80).contains(&count(1)), "{} peak pixels", count(1));
         assert!(count(255) > 8, "no rim");
         assert_eq!(sheet.get(50, 50), Some(&0));
+    }
+
+    #[test]
+    fn the_level_sets_how_far_a_peak_reaches_and_a_panel_ends_it() {
+        let frame = frame_with_spot();
+        let at = Pixel { x: 30, y: 28 };
+        let all = frame.pixels.rect();
+        let peaks = |panel, sigmas| {
+            let grown = grow_peak_on(&frame, None, panel, at, sigmas).unwrap();
+            let peaks = grown
+                .cells
+                .iter()
+                .filter(|(_, class)| *class == Class::Peak);
+            peaks.map(|(pixel, _)| *pixel).collect::<Vec<_>>()
+        };
+        let counts = [0.4, 1.0, 4.0, 20.0, 60.0].map(|sigmas| peaks(all, sigmas).len());
+        assert!(
+            counts.windows(2).all(|pair| pair[0] >= pair[1]),
+            "{counts:?}"
+        );
+        assert!(counts[0] > counts[2] && counts[2] > counts[4], "{counts:?}");
+        let left = peaks(PixelRect::new(0, 0, 31, 60), 1.0);
+        assert!(!left.is_empty() && left.iter().all(|pixel| pixel.x < 31));
+    }
+
+    #[test]
+    fn a_grain_of_a_ring_is_judged_against_the_ring() {
+        let pixels = Grid::from_fn(60, 60, |x, y| {
+            let noise = ((x * 31 + y * 17) % 7) as f32 - 3.0;
+            let ring = if (25..34).contains(&y) {
+                90.0 + 8.0 * noise
+            } else {
+                0.0
+            };
+            let spot = if (x, y) == (30, 29) { 60.0 } else { 0.0 };
+            10.0 + noise + ring + spot
+        });
+        let frame = Frame::new(0, pixels, Grid::filled(60, 60, 0)).unwrap();
+        let ring = Sheet::from_fn(60, 60, |_, y| if (25..34).contains(&y) { 2 } else { 0 });
+        let at = Pixel { x: 30, y: 29 };
+        let snr = |classes| {
+            let grown = grow_peak_on(&frame, classes, frame.pixels.rect(), at, 1.0);
+            grown.map_or(0.0, |grown| grown.ruling.snr)
+        };
+        assert!(
+            snr(Some(&ring)) < snr(None) / 2.0,
+            "{} {}",
+            snr(Some(&ring)),
+            snr(None)
+        );
     }
 
     #[test]

@@ -70,6 +70,17 @@ pub fn label_spot(
     signal: &[f32],
     variance: impl Fn(usize, usize) -> f32,
 ) -> Ruling {
+    label_spot_from(sheet, rect, signal, variance, 1.0)
+}
+
+/// As [`label_spot`], with the spot's pixels from so many sigmas of their background on instead of one.
+pub fn label_spot_from(
+    sheet: &mut Sheet,
+    rect: PixelRect,
+    signal: &[f32],
+    variance: impl Fn(usize, usize) -> f32,
+    sigmas: f32,
+) -> Ruling {
     let nothing = Ruling {
         class: Class::Background,
         snr: 0.0,
@@ -92,7 +103,9 @@ pub fn label_spot(
         return nothing;
     };
     // A broad weak spot is judged over its half maximum, where one sigma would leave a single pixel.
-    let belongs = |i: usize| signal[i] >= noise[i].sqrt().min(maximum / 2.0);
+    let least = |i: usize| sigmas * noise[i].sqrt();
+    let highest = maximum * if sigmas > 1.0 { 0.9 } else { 0.5 };
+    let belongs = |i: usize| signal[i] >= least(i).min(highest);
     let mut taken = vec![false; signal.len()];
     let mut queue = vec![start];
     taken[start] = true;
@@ -114,7 +127,7 @@ pub fn label_spot(
     let snr = spot_snr(total, queue.iter().map(|i| noise[*i]).sum());
     let class = class_of_snr(snr);
     for &cell in &queue {
-        let strong = cell == start || signal[cell] >= noise[cell].sqrt();
+        let strong = cell == start || signal[cell] >= least(cell);
         let code = match class {
             Class::Peak if strong => Class::Peak.code(),
             Class::Peak | Class::Ignore => Class::Ignore.code(),

@@ -89,6 +89,28 @@ pub fn measure_peaks_with(frame: &Frame, classes: &Sheet, options: &PeakOptions)
     peaks
 }
 
+/// One component, measured as [`measure_peaks`] measures it; `None` where no pixel of it is valid.
+///
+/// Looks at nothing but its surroundings, so that it can be asked whenever the pointer moves.
+pub fn measure_component(frame: &Frame, classes: &Sheet, component: &Component) -> Option<Peak> {
+    let background = background::local_background(frame, classes, component.rect);
+    Measure::of_one(frame).peak(component, background)
+}
+
+/// The parts of a component with several summits, parted at their saddles; `None` where it has one. A unit counts as a photon.
+pub fn split_component(
+    frame: &Frame,
+    classes: &Sheet,
+    component: &Component,
+) -> Option<Vec<Component>> {
+    let background = background::local_background(frame, classes, component.rect);
+    let noise = PixelNoise {
+        units: 1.0,
+        is_known: true,
+    };
+    Splitter::default().split(frame, component, background, noise)
+}
+
 /// The peaks of a predicted class map, after the labelling rule has had its word; see [`settle_peaks_with`].
 pub fn settle_peaks(frame: &Frame, classes: &mut Sheet) -> Vec<Peak> {
     settle_peaks_with(frame, classes, &PeakOptions::default())
@@ -197,6 +219,23 @@ struct Measure<'a> {
 }
 
 impl<'a> Measure<'a> {
+    /// Measures components as they are, whatever else is in the frame.
+    fn of_one(frame: &'a Frame) -> Self {
+        Self {
+            frame,
+            options: PeakOptions {
+                split: false,
+                ..PeakOptions::default()
+            },
+            splitter: Splitter::default(),
+            pixel_noise: PixelNoise {
+                units: 1.0,
+                is_known: false,
+            },
+            photon: 0.0,
+        }
+    }
+
     fn of(frame: &'a Frame, options: &PeakOptions, found: &[(Component, LocalBackground)]) -> Self {
         let step = count_step(frame);
         let shown = split::pixel_units(found.iter().map(|(_, level)| *level));

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use super::beneath::Beneath;
-use super::tool::{Tool, ToolEvent};
+use super::tool::{Tool, ToolEvent, ToolOptions};
+use crate::domain::brush::ClassSet;
 use crate::domain::calibrant::Calibrant;
 use crate::domain::columns::Column;
 use crate::domain::filter::Filter;
@@ -173,7 +174,13 @@ pub enum Command {
     SetBrushDiameter(f32),
     /// So many steps larger, or smaller when negative.
     StepBrush(i32),
-    SetProtect(bool),
+    /// Classes that are neither painted over nor erased.
+    SetProtect(ClassSet),
+    SetToolOptions(ToolOptions),
+    /// Makes what the tool draws with so many times as large: the brush, the ring's width, the level of a grown peak.
+    ScaleTool(f32),
+    /// Copies the labels of the frame before to where this one has none; all, or one class.
+    CopyPrevious(Option<Class>),
     Tool(ToolEvent),
     Undo,
     Redo,

@@ -126,6 +126,13 @@ pub struct ProjectState {
     pub view: Option<View>,
 }
 
+/// What the labels of a frame amount to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SheetCount {
+    pub peaks: usize,
+    pub artifact_pixels: usize,
+}
+
 /// Resolutions in angstrom, each with its ring on the panels.
 pub type Guides = Vec<(f64, Vec<Segment>)>;
 
@@ -228,6 +235,12 @@ pub enum Job {
     StopPowder,
     /// Frames to make small pictures of; replaces an earlier list.
     Thumbnails(Vec<FrameKey>),
+    /// What the labels of the shown frame amount to; replaces an earlier question.
+    Count {
+        key: FrameKey,
+        version: u64,
+        sheet: Arc<Sheet>,
+    },
     ListNets,
     LoadNet {
         serial: u64,
@@ -365,6 +378,11 @@ pub enum Report {
     Calibrated {
         key: FrameKey,
         result: Result<Calibration, String>,
+    },
+    Counted {
+        key: FrameKey,
+        version: u64,
+        count: SheetCount,
     },
     GuidesPlaced {
         run: u64,

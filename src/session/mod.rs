@@ -8,9 +8,11 @@ pub mod browse;
 pub mod command;
 pub mod import;
 pub mod job;
+pub mod look;
 pub mod paint;
 pub mod playback;
 pub mod predict;
+pub mod review;
 pub mod table;
 pub mod tool;
 
@@ -26,10 +28,12 @@ use self::job::{
     Calibration, FrameKey, Guides, Job, NetEntry, NetInfo, PathWanted, Predicted, Report,
     TrainingLine,
 };
+use self::look::Look;
 use self::playback::Playback;
 use self::table::{FrameTable, Rows};
-use self::tool::{Gesture, Tool};
+use self::tool::{Gesture, Tool, ToolOptions};
 use crate::domain::assembly::Assembly;
+use crate::domain::brush::ClassSet;
 use crate::domain::calibrant::Calibrant;
 use crate::domain::frame::Statistics;
 use crate::domain::grid::PixelRect;
@@ -110,8 +114,15 @@ pub struct Session {
     pub tool: Tool,
     pub class: Class2,
     pub brush_diameter: f32,
-    /// Paint only over background.
-    pub protect: bool,
+    /// Classes that are neither painted over nor erased.
+    pub protect: ClassSet,
+    pub options: ToolOptions,
+    /// Where the pointer is in the plane that is shown.
+    pub hover: Option<(f32, f32)>,
+    /// What is under the pointer, and what the labels amount to.
+    pub look: Look,
+    /// Whose labels were asked for to be copied, onto which frame, and which of them.
+    copying: Option<(FrameKey, FrameKey, Option<Class>)>,
     pub gesture: Option<Gesture>,
     /// A frame without labels that the curator was asked about before it is confirmed as empty.
     asked_about: Option<FrameKey>,
@@ -307,7 +318,10 @@ impl Session {
             Command::SwapClass => self.swap_class(),
             Command::SetBrushDiameter(px) => self.brush_diameter = px.clamp(1.0, 1000.0),
             Command::StepBrush(steps) => self.step_brush(steps),
-            Command::SetProtect(on) => self.protect = on,
+            Command::SetProtect(classes) => self.protect = classes,
+            Command::SetToolOptions(options) => self.options = options,
+            Command::ScaleTool(factor) => self.scale_tool(factor),
+            Command::CopyPrevious(class) => self.copy_previous(class),
             Command::Tool(event) => self.use_tool(event),
             Command::Undo => self.undo(),
             Command::Redo => self.redo(),
@@ -349,6 +363,7 @@ impl Session {
                 }
             }
         }
+        self.look_again();
     }
 
     /// The only way the world changes anything; answers to old questions are dropped.
@@ -356,6 +371,7 @@ impl Session {
         self.take_report(report);
         self.reload();
         self.table.settle(&mut self.rows);
+        self.look_again();
     }
 
     fn take_report(&mut self, report: Report) {
@@ -388,7 +404,6 @@ impl Session {
             }
             Report::Frame { key, result } => self.frame_arrived(key, result),
             Report::ProjectOpened { run, result } => self.project_opened(run, result),
-            Report::Labels { key, result } => self.labels_arrived(key, result),
             Report::Measured { key, mean, maximum } => self.measured(key, mean, maximum),
             Report::Stacked { serial, result } => self.stacked(serial, result),
             Report::PowderProgress {
@@ -407,6 +422,15 @@ impl Session {
                 net,
                 disagreement,
             } => self.compared(key, net, disagreement),
+            Report::Labels { key, result } => {
+                self.copy_arrived(key, &result);
+                self.labels_arrived(key, result);
+            }
+            Report::Counted {
+                key,
+                version,
+                count,
+            } => self.counted(key, version, count),
             Report::Stored => self.stored(),
             Report::StoreFailed(reason) => self.store_failed(reason),
             Report::Nets(nets) => self.nets_listed(nets),
@@ -433,7 +457,24 @@ impl Session {
         });
     }
 
+    fn scale_tool(&mut self, factor: f32) {
+        match self.tool {
+            Tool::Ring => {
+                let width = self.options.ring_width_px * factor;
+                self.options.ring_width_px = width.clamp(1.0, 1000.0);
+            }
+            Tool::PeakGrow => {
+                let level = self.options.grow_sigmas * factor;
+                self.options.grow_sigmas = level.clamp(0.2, 100.0);
+            }
+            _ => self.brush_diameter = (self.brush_diameter * factor).clamp(1.0, 1000.0),
+        }
+    }
+
     fn step_brush(&mut self, steps: i32) {
+        if matches!(self.tool, Tool::Ring | Tool::PeakGrow) {
+            return self.scale_tool(1.2_f32.powi(steps));
+        }
         let diameter = self.brush_diameter;
         // By a fifth, but never by less than a pixel.
         let next = if steps > 0 {

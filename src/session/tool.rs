@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use crate::domain::grid::{Pixel, PixelRect};
 use crate::domain::labels::{Class, Sheet};
+use crate::domain::reshape::Operation;
+use crate::domain::threshold::{LocalLevels, Threshold};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tool {
@@ -14,16 +16,29 @@ pub enum Tool {
     Fill,
     Pick,
     PeakGrow,
+    Ring,
+    Lasso,
+    Threshold,
+    Component,
+    Line,
+    Rectangle,
 }
 
 impl Tool {
-    pub const ALL: [Self; 6] = [
+    /// In the order of the strip.
+    pub const ALL: [Self; 12] = [
         Self::Brush,
         Self::Eraser,
+        Self::Threshold,
+        Self::Line,
+        Self::Rectangle,
+        Self::Lasso,
         Self::Polygon,
+        Self::Ring,
         Self::Fill,
-        Self::Pick,
         Self::PeakGrow,
+        Self::Component,
+        Self::Pick,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -34,25 +49,79 @@ impl Tool {
             Self::Fill => "fill",
             Self::Pick => "pick",
             Self::PeakGrow => "peak-grow",
+            Self::Ring => "ring sector",
+            Self::Lasso => "lasso",
+            Self::Threshold => "threshold brush",
+            Self::Component => "components",
+            Self::Line => "line",
+            Self::Rectangle => "rectangle",
         }
     }
 
     /// What the mouse does now, for the status bar.
     pub const fn hint(self) -> &'static str {
         match self {
-            Self::Brush => "drag paints, right drag erases, [ ] size",
-            Self::Eraser => "drag erases, [ ] size",
+            Self::Brush => "drag paints, right drag erases, [ ] or Alt+drag size",
+            Self::Eraser => "drag erases, [ ] or Alt+drag size",
             Self::Polygon => {
                 "click corners; the first one, double-click or Enter closes, Esc drops"
             }
             Self::Fill => "click gives a connected region the class",
             Self::Pick => "click takes the class under the pointer",
-            Self::PeakGrow => "click grows a peak from its brightest pixel",
+            Self::PeakGrow => "click grows the peak that is shown, drag up or down sets the level",
+            Self::Ring => {
+                "click paints the whole ring, drag a sector of it, right erases, [ ] width"
+            }
+            Self::Lasso => "drag around what gets the class, right drag erases",
+            Self::Threshold => {
+                "drag paints pixels above the threshold alone, right drag erases them"
+            }
+            Self::Component => "click a component or drag a box over some, right deletes",
+            Self::Line => "drag a straight line, right drag erases, [ ] width",
+            Self::Rectangle => "drag a rectangle, right drag erases",
         }
     }
 
     pub const fn has_brush(self) -> bool {
-        matches!(self, Self::Brush | Self::Eraser)
+        matches!(
+            self,
+            Self::Brush | Self::Eraser | Self::Threshold | Self::Line
+        )
+    }
+
+    /// Whether it draws an area that the prediction can be stamped into.
+    pub const fn is_shape(self) -> bool {
+        matches!(
+            self,
+            Self::Rectangle | Self::Lasso | Self::Polygon | Self::Ring
+        )
+    }
+}
+
+/// What the tools are set to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ToolOptions {
+    pub threshold: Threshold,
+    pub ring_width_px: f32,
+    /// Ring sectors snap to the rings of ice and of the chosen calibrant.
+    pub snaps: bool,
+    /// A grown peak reaches down to pixels of so many sigmas of their background.
+    pub grow_sigmas: f32,
+    /// Shapes take the prediction over instead of painting a class.
+    pub stamps: bool,
+    pub operation: Operation,
+}
+
+impl Default for ToolOptions {
+    fn default() -> Self {
+        Self {
+            threshold: Threshold::Snr(3.0),
+            ring_width_px: 12.0,
+            snaps: true,
+            grow_sigmas: 1.0,
+            stamps: false,
+            operation: Operation::default(),
+        }
     }
 }
 
@@ -71,6 +140,8 @@ pub enum ToolEvent {
         y: f32,
     },
     Release,
+    /// The pointer is there and no button is down; `None` = it left the canvas.
+    Hover(Option<(f32, f32)>),
     /// Closes an open polygon.
     Finish,
     /// Drops what is under way, as if it had not begun.
@@ -86,11 +157,40 @@ pub enum Gesture {
         last: (f32, f32),
         class: Class,
         name: String,
+        /// Of the threshold brush.
+        levels: Option<LocalLevels>,
     },
-    Polygon {
-        corners: Vec<(f32, f32)>,
+    /// A polygon by its corners, or a lasso by its path.
+    Outline {
+        points: Vec<(f32, f32)>,
+        class: Class,
+        is_polygon: bool,
+    },
+    /// A line, a rectangle, or the box of the component tool.
+    Span {
+        tool: Tool,
+        from: (f32, f32),
+        to: (f32, f32),
         class: Class,
     },
+    /// A peak that is grown; dragging sets the level.
+    Grow {
+        at: Pixel,
+        start_y: f32,
+        start_sigmas: f32,
+    },
+    Sector(SectorGesture),
+}
+
+/// A ring sector that is drawn.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SectorGesture {
+    pub radius_px: f64,
+    pub start: f64,
+    pub sweep: f64,
+    /// Azimuth of the pointer at last.
+    pub last: f64,
+    pub class: Class,
 }
 
 /// The cell that a continuous position lies in; `None` outside the frame.

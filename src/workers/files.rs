@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::desk::Desk;
 use super::{Shared, lock};
 use crate::domain::calibrant::{self, Calibrant};
+use crate::domain::components::components;
 use crate::domain::frame::{Frame, RunInfo};
 use crate::domain::labels::{Class, Sheet};
 use crate::domain::radial;
@@ -15,7 +16,7 @@ use crate::domain::rings;
 use crate::io::cache::Cached;
 use crate::io::{self, OpenOptions};
 use crate::session::command::RunRequest;
-use crate::session::job::{Calibration, FrameKey, LoadedFrame, PathWanted, Report};
+use crate::session::job::{Calibration, FrameKey, LoadedFrame, PathWanted, Report, SheetCount};
 
 type CalibrateWork = (
     FrameKey,
@@ -32,6 +33,7 @@ pub struct Wanted {
     pub load: Option<FrameKey>,
     pub calibrate: Option<CalibrateWork>,
     pub guides: Option<(u64, Arc<RunInfo>)>,
+    pub count: Option<(FrameKey, u64, Arc<Sheet>)>,
 }
 
 enum Work {
@@ -40,6 +42,7 @@ enum Work {
     Load(FrameKey),
     Calibrate(Box<CalibrateWork>),
     Guides(u64, Arc<RunInfo>),
+    Count(FrameKey, u64, Arc<Sheet>),
 }
 
 pub fn start(shared: Arc<Shared>) -> std::io::Result<Arc<Desk<Wanted>>> {
@@ -83,6 +86,9 @@ fn take(wanted: &mut Wanted) -> Option<Work> {
     }
     if let Some(key) = wanted.load.take() {
         return Some(Work::Load(key));
+    }
+    if let Some((key, version, sheet)) = wanted.count.take() {
+        return Some(Work::Count(key, version, sheet));
     }
     if let Some(work) = wanted.calibrate.take() {
         return Some(Work::Calibrate(Box::new(work)));
@@ -133,6 +139,19 @@ fn work_on(shared: &Shared, work: Work) {
             let (key, calibrant, frame, info, artifact) = *work;
             let result = calibrate(calibrant, &frame, &info, artifact.as_deref());
             shared.report(Report::Calibrated { key, result });
+        }
+        Work::Count(key, version, sheet) => {
+            let artifact = Class::Artifact.code();
+            let cells = sheet.cells().iter();
+            let count = SheetCount {
+                peaks: components(&sheet, Class::Peak.code()).len(),
+                artifact_pixels: cells.filter(|code| **code == artifact).count(),
+            };
+            shared.report(Report::Counted {
+                key,
+                version,
+                count,
+            });
         }
         Work::Guides(run, info) => {
             let rings = rings::resolution_rings(&info.geometry, info.width, info.height);

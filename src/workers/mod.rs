@@ -263,6 +263,13 @@ impl Workers {
                 Job::NoteGrowth { run, info } => {
                     self.tell_project(project::Task::Grown { run, info });
                 }
+                Job::Count {
+                    key,
+                    version,
+                    sheet,
+                } => self
+                    .files
+                    .ask(|wanted| wanted.count = Some((key, version, sheet))),
                 Job::PlaceGuides { run, info } => {
                     self.files.ask(|wanted| wanted.guides = Some((run, info)));
                 }

@@ -1,5 +1,6 @@
 //! Every shape against its definition, cell by cell.
 
+use super::shape::THIN_PX;
 use super::*;
 use proptest::prelude::*;
 
@@ -47,6 +48,9 @@ fn check(
                 Over::Everything => true,
                 Over::Only(class) => Class::from_code(code) == Some(class),
                 Over::Except(class) => Class::from_code(code) != Some(class),
+                Over::Unprotected(spared) => {
+                    !Class::from_code(code).is_some_and(|class| spared.contains(class))
+                }
             };
             let expected = if inside && may && over {
                 ink.class.code()
@@ -66,6 +70,10 @@ fn ink() -> impl Strategy<Value = Ink> {
         Just(Over::Everything),
         class().prop_map(Over::Only),
         class().prop_map(Over::Except),
+        prop::collection::vec(class(), 0..4).prop_map(|classes| {
+            let all = classes.into_iter();
+            Over::Unprotected(all.fold(ClassSet::default(), ClassSet::toggled))
+        }),
     ];
     (class(), over).prop_map(|(class, over)| Ink { class, over })
 }

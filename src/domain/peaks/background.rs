@@ -74,7 +74,18 @@ pub struct Annulus {
 impl Annulus {
     /// As [`local_background`], without memory of its own for every call.
     pub fn measure(&mut self, frame: &Frame, classes: &Sheet, rect: PixelRect) -> LocalBackground {
-        let limits = frame.pixels.rect();
+        self.measure_within(frame, classes, rect, frame.pixels.rect())
+    }
+
+    /// The same of pixels within `limits` alone: one panel of a slab whose neighbours lie elsewhere in space.
+    pub fn measure_within(
+        &mut self,
+        frame: &Frame,
+        classes: &Sheet,
+        rect: PixelRect,
+        limits: PixelRect,
+    ) -> LocalBackground {
+        let limits = limits.intersect(&frame.pixels.rect());
         let on_ring = surroundings(classes, rect) == Class::Artifact;
         let inner = grown(rect, GAP, &limits);
         for width in WIDTHS {

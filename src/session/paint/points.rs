@@ -1,0 +1,206 @@
+//! Tools that act where one clicks: fill, pick, peak-grow and the component tools.
+
+use std::collections::HashSet;
+
+use super::{MOST_FILLED, panels_of, raw_on};
+use crate::domain::brush::shape::Shape;
+use crate::domain::brush::{self, NOTHING, Over};
+use crate::domain::components::{Component, component_around};
+use crate::domain::grid::{Pixel, PixelRect};
+use crate::domain::grow::{self, Grown};
+use crate::domain::labels::Class;
+use crate::domain::reshape::{Operation, reshape};
+use crate::session::Session;
+
+/// A click that merges looks so far for another component.
+const MERGE_REACH: usize = 12;
+
+impl Session {
+    pub(super) fn fill(&mut self, at: Pixel, class: Class) {
+        let name = format!("fill {}", class.name());
+        let (mut refused, protect) = (None, self.protect);
+        self.change(&name, None, |sheet, bad| {
+            let is_background = sheet.get(at.x, at.y) == Some(&Class::Background.code());
+            let before = is_background.then(|| sheet.clone());
+            if sheet
+                .get(at.x, at.y)
+                .is_some_and(|code| protect.has_code(*code))
+            {
+                return NOTHING;
+            }
+            let rect = brush::fill(sheet, bad, at, class);
+            // An outline that is not closed lets the fill out over the whole frame.
+            if let Some(before) = before {
+                let pairs = before.cells().iter().zip(sheet.cells());
+                let filled = pairs.filter(|(old, new)| old != new).count();
+                if filled > MOST_FILLED.max(sheet.len() / 4) {
+                    *sheet = before;
+                    refused = Some(filled);
+                    return PixelRect::new(0, 0, 0, 0);
+                }
+            }
+            rect
+        });
+        if let Some(filled) = refused {
+            self.notice(format!(
+                "This would fill {filled} pixels of background; draw a closed outline first and click inside it."
+            ));
+        }
+    }
+
+    pub(super) fn pick(&mut self, at: Pixel) {
+        let code = self
+            .shown
+            .as_ref()
+            .and_then(|shown| shown.sheet.get(at.x, at.y).copied());
+        if let Some(class) = code.and_then(Class::from_code) {
+            self.class.current = class;
+        }
+    }
+
+    /// What a click of peak-grow would grow from this pixel.
+    pub(in crate::session) fn grown_at(&self, at: Pixel) -> Option<Grown> {
+        let shown = self.shown.as_ref()?;
+        let panel = self.panel_of(at)?;
+        let sigmas = self.options.grow_sigmas;
+        grow::grow_peak_on(&shown.loaded.frame, Some(&shown.sheet), panel, at, sigmas)
+    }
+
+    pub(super) fn grow_peak(&mut self, at: Pixel) {
+        let over = Over::Unprotected(self.protect);
+        let grown = self.grown_at(at);
+        let Some(grown) = grown.filter(|grown| !grown.cells.is_empty()) else {
+            return self.notice("No peak stands out of its surroundings here; paint it, or click nearer to its maximum.");
+        };
+        let level = self.options.grow_sigmas;
+        let name = if (level - 1.0).abs() < 0.01 {
+            "peak-grow".to_owned()
+        } else {
+            format!("peak-grow at {level:.1} sigma")
+        };
+        self.change(&name, None, |sheet, _| grown.paint_over(sheet, over));
+    }
+
+    /// The rectangle of the slab that a pixel's panel covers; pixels of no panel belong to the whole slab.
+    pub(in crate::session) fn panel_of(&self, at: Pixel) -> Option<PixelRect> {
+        let slab = self.shown.as_ref()?.sheet.rect();
+        let panels = self.assembly.as_ref().map(|all| all.panels.as_slice());
+        let mut rects = panels.unwrap_or_default().iter().map(|panel| panel.rect);
+        Some(rects.find(|rect| rect.contains(at)).unwrap_or(slab))
+    }
+
+    /// Does the chosen operation to the component at a click, or to those that a box touches.
+    pub(super) fn use_components(&mut self, from: (f32, f32), to: (f32, f32), erase: bool) {
+        let operation = if erase {
+            Operation::Delete
+        } else {
+            self.options.operation
+        };
+        let found = self.components_in(from, to, operation);
+        if found.is_empty() {
+            return self
+                .notice("No component is here; the component tool acts on what is labelled.");
+        }
+        let Some(shown) = &self.shown else { return };
+        let slab = shown.sheet.rect();
+        let panels: Vec<PixelRect> = match &self.assembly {
+            Some(all) => all.panels.iter().map(|panel| panel.rect).collect(),
+            None => vec![slab],
+        };
+        let class = self.class.current;
+        let frame = shown.loaded.frame.clone();
+        let changes = reshape(operation, class, &frame, &shown.sheet, &panels, &found);
+        if changes.is_empty() {
+            return self.notice(match operation {
+                Operation::Split => "This component has one summit only; nothing was split.",
+                Operation::Merge => "There is no second component of this class to merge with; drag a box over both.",
+                _ => "This changes nothing here.",
+            });
+        }
+        let what = match operation {
+            Operation::Make => format!("make {}", class.name()),
+            _ => operation.name().to_owned(),
+        };
+        let name = match found.len() {
+            1 => format!("{what} component"),
+            count => format!("{what} {count} components"),
+        };
+        let over = Over::Unprotected(self.protect);
+        self.change(&name, None, |sheet, bad| {
+            let mut touched = NOTHING;
+            for (Pixel { x, y }, class) in changes {
+                let ink = brush::Ink { class, over };
+                brush::paint_span(sheet, bad, y, x..x + 1, ink, &mut touched);
+            }
+            touched
+        });
+    }
+
+    /// The labelled components at a click, or those that a box of the plane touches.
+    fn components_in(
+        &self,
+        from: (f32, f32),
+        to: (f32, f32),
+        operation: Operation,
+    ) -> Vec<Component> {
+        let Some(shown) = &self.shown else {
+            return Vec::new();
+        };
+        let sheet = &shown.sheet;
+        let is_labelled = |p: &Pixel| {
+            let code = sheet.get(p.x, p.y);
+            code.is_some_and(|code| *code != Class::Background.code())
+        };
+        let mut seen: HashSet<Pixel> = HashSet::new();
+        let mut found: Vec<Component> = Vec::new();
+        let mut take = |at: Pixel| {
+            if is_labelled(&at)
+                && !seen.contains(&at)
+                && let Some(component) = component_around(sheet, at, usize::MAX)
+            {
+                seen.extend(component.pixels());
+                found.push(component);
+            }
+        };
+        let is_click = (from.0 - to.0).abs().max((from.1 - to.1).abs()) < 1.5;
+        if is_click {
+            let raw = self.raw_position(from.0, from.1);
+            let at = raw.and_then(|(x, y)| super::pixel_at(x, y, sheet.width(), sheet.height()));
+            if let Some(at) = at {
+                take(at);
+            }
+        } else {
+            let corners = [from, (to.0, from.1), to, (from.0, to.1)];
+            for panel in panels_of(self.plane().map(AsRef::as_ref), sheet.rect()).iter() {
+                let corners = corners.map(|at| raw_on(panel, at));
+                let within = panel.rect.intersect(&sheet.rect());
+                Shape::Polygon(&corners).spans(within, |y, span| {
+                    span.for_each(|x| take(Pixel { x, y }));
+                });
+            }
+        }
+        if let ([one], true, Operation::Merge) = (found.as_slice(), is_click, operation) {
+            let other = nearest_other(sheet, one);
+            found.extend(other);
+        }
+        found
+    }
+}
+
+/// The component of the same class that is nearest to one, within reach.
+fn nearest_other(sheet: &crate::domain::labels::Sheet, one: &Component) -> Option<Component> {
+    let first = one.spans.first()?;
+    let code = *sheet.get(first.x0, first.y)?;
+    let around = crate::domain::peaks::background::grown(one.rect, MERGE_REACH, &sheet.rect());
+    let own: HashSet<Pixel> = one.pixels().collect();
+    let distance = |p: &Pixel| {
+        let away = own
+            .iter()
+            .map(|q| p.x.abs_diff(q.x).pow(2) + p.y.abs_diff(q.y).pow(2));
+        away.min()
+    };
+    let cells =
+        (around.y0..around.y1).flat_map(|y| (around.x0..around.x1).map(move |x| Pixel { x, y }));
+    let others = cells.filter(|p| sheet.get(p.x, p.y) == Some(&code) && !own.contains(p));
+    component_around(sheet, others.min_by_key(distance)?, usize::MAX)
+}

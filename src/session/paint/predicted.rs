@@ -1,0 +1,160 @@
+//! Labels that come from elsewhere: the prediction, taken over whole or in part, and the frame before.
+
+use crate::domain::brush::{self, NOTHING};
+use crate::domain::components;
+use crate::domain::frame::bad::NOT_VALID;
+use crate::domain::grid::{Grid, Pixel};
+use crate::domain::labels::{Class, Sheet};
+use crate::session::Session;
+use crate::session::browse::Shown;
+use crate::session::command::Accept;
+use crate::session::job::{FrameKey, Job, LoadedLabels};
+
+impl Session {
+    /// Takes the prediction over, except where a person has painted.
+    pub(in crate::session) fn accept(&mut self, what: Accept) {
+        let Some(predicted) = self.shown_prediction().cloned() else {
+            return self.notice(
+                "There is no prediction of this frame yet; switch prediction on and wait for it.",
+            );
+        };
+        let Some(net) = self.net.clone() else { return };
+        let by_hand = self.shown.as_ref().map(painted_by_hand);
+        let name = match what {
+            Accept::All => format!("accept {}", net.entry.name),
+            Accept::OneClass(class) => format!("accept {} of {}", class.name(), net.entry.name),
+            Accept::Component(_) => format!("accept one of {}", net.entry.name),
+        };
+        let classes = &predicted.classes;
+        let component = match what {
+            Accept::Component(at) => component_at(classes, at),
+            _ => None,
+        };
+        self.change(&name, Some(net.digest), |sheet, bad| {
+            if let Some(component) = component {
+                for &(x, y) in &component {
+                    copy_cell(sheet, classes, bad, x, y);
+                }
+                return sheet.rect();
+            }
+            for y in 0..sheet.height() {
+                for x in 0..sheet.width() {
+                    let mine = by_hand
+                        .as_ref()
+                        .and_then(|painted| painted.get(x, y))
+                        .is_some_and(|painted| *painted);
+                    let wanted = match what {
+                        Accept::All => true,
+                        Accept::OneClass(class) => classes.get(x, y) == Some(&class.code()),
+                        Accept::Component(_) => false,
+                    };
+                    if wanted && !mine {
+                        copy_cell(sheet, classes, bad, x, y);
+                    }
+                }
+            }
+            sheet.rect()
+        });
+    }
+
+    /// Asks for the labels of the frame before, to be put where this one has none; all of them, or one class.
+    pub(in crate::session) fn copy_previous(&mut self, class: Option<Class>) {
+        let target = match self.paintable() {
+            Ok(shown) => shown.key,
+            Err(reason) => return self.notice(reason),
+        };
+        let (width, height) = match &self.shown {
+            Some(shown) => (shown.sheet.width(), shown.sheet.height()),
+            None => return,
+        };
+        let Some(source) = target.number.checked_sub(1).and_then(|n| self.key(n)) else {
+            return self.notice("This is the first frame; there is none before it to copy from.");
+        };
+        self.copying = Some((source, target, class));
+        self.jobs.push(Job::LoadLabels {
+            key: source,
+            width,
+            height,
+        });
+    }
+
+    /// Takes labels that were asked for to be copied; nothing happens when another frame is shown by now.
+    pub(in crate::session) fn copy_arrived(
+        &mut self,
+        key: FrameKey,
+        result: &Result<LoadedLabels, String>,
+    ) {
+        let Some((_, target, class)) = self.copying.take_if(|(source, ..)| *source == key) else {
+            return;
+        };
+        if self.shown.as_ref().is_none_or(|shown| shown.key != target) {
+            return;
+        }
+        let labels = match result {
+            Ok(labels) => labels.sheet.clone(),
+            Err(reason) => return self.notice(reason.clone()),
+        };
+        let is_meant = |code: u8| {
+            code != Class::Background.code() && class.is_none_or(|class| class.code() == code)
+        };
+        let number = key.number + 1;
+        if !labels.cells().iter().any(|code| is_meant(*code)) {
+            return self.notice(format!("Frame {number} has no such labels to copy."));
+        }
+        let over = brush::Over::Only(Class::Background);
+        self.change(
+            &format!("copied from frame {number}"),
+            None,
+            |sheet, bad| {
+                let mut touched = NOTHING;
+                for y in 0..sheet.height() {
+                    let row = labels.row(y).iter().enumerate();
+                    for (x, code) in row.filter(|(_, code)| is_meant(**code)) {
+                        if let Some(class) = Class::from_code(*code) {
+                            let ink = brush::Ink { class, over };
+                            brush::paint_span(sheet, bad, y, x..x + 1, ink, &mut touched);
+                        }
+                    }
+                }
+                touched
+            },
+        );
+    }
+}
+
+fn copy_cell(sheet: &mut Sheet, classes: &Sheet, bad: &Grid<u16>, x: usize, y: usize) {
+    let valid = bad.get(x, y).is_some_and(|bits| bits & NOT_VALID == 0);
+    if valid && let (Some(cell), Some(&class)) = (sheet.get_mut(x, y), classes.get(x, y)) {
+        *cell = class;
+    }
+}
+
+fn component_at(classes: &Sheet, at: Pixel) -> Option<Vec<(usize, usize)>> {
+    let class = *classes.get(at.x, at.y)?;
+    if class == Class::Background.code() {
+        return None;
+    }
+    components::component_at(classes, at)
+}
+
+/// The cells whose class a person has changed: every applied edit that did not accept a prediction.
+fn painted_by_hand(shown: &Shown) -> Grid<bool> {
+    let sheet = &shown.sheet;
+    let mut painted = Grid::filled(sheet.width(), sheet.height(), false);
+    for edit in shown.history.edits.iter().take(shown.history.done) {
+        if edit.tool.starts_with("accept") || edit.tool.starts_with("stamp") || edit.tool == "clear"
+        {
+            continue;
+        }
+        let width = edit.rect.width().max(1);
+        for (i, (before, after)) in edit.before.iter().zip(&edit.after).enumerate() {
+            if before != after
+                && let Some(cell) =
+                    painted.get_mut(edit.rect.x0 + i % width, edit.rect.y0 + i / width)
+            {
+                *cell = true;
+            }
+        }
+    }
+    painted
+}

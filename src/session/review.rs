@@ -1,0 +1,77 @@
+//! How far a frame has been looked at: confirmed, withdrawn, flagged.
+
+use super::Session;
+use super::job::Job;
+use crate::domain::labels::Review;
+
+impl Session {
+    pub(super) fn set_review(&mut self, review: Review) {
+        if let Err(reason) = self.paintable() {
+            return self.notice(reason);
+        }
+        let Some(key) = self.shown.as_ref().map(|shown| shown.key) else {
+            return;
+        };
+        if let Some(row) = self.rows.get_mut(key.number) {
+            row.review = review;
+        }
+        self.unsaved += 1;
+        self.jobs.push(Job::StoreReview(key, review));
+    }
+
+    pub(super) fn confirm(&mut self) {
+        self.finish_gesture();
+        if let Err(reason) = self.paintable() {
+            return self.notice(reason);
+        }
+        if self.is_doubtful_empty() {
+            return self.notice(
+                "This frame has no labels, but the net finds peaks in it: Y accepts them, Enter once more confirms the \
+                 frame as empty.",
+            );
+        }
+        self.notices
+            .retain(|notice| !notice.text.starts_with("This frame has no labels"));
+        self.set_review(Review::Confirmed);
+        self.step(1);
+    }
+
+    /// Whether a frame is about to be confirmed as empty that the net finds peaks in; asked once a frame.
+    fn is_doubtful_empty(&mut self) -> bool {
+        let Some(shown) = &self.shown else {
+            return false;
+        };
+        let key = shown.key;
+        let is_untouched = shown.history.edits.is_empty();
+        let has_peaks = self
+            .shown_prediction()
+            .is_some_and(|predicted| !predicted.peaks.is_empty());
+        let is_new = self.asked_about.replace(key) != Some(key);
+        is_untouched && has_peaks && is_new
+    }
+
+    pub(super) fn withdraw(&mut self) {
+        if self.review_here() == Review::Confirmed {
+            self.set_review(Review::Started);
+        }
+    }
+
+    pub(super) fn flag(&mut self) {
+        if let Err(reason) = self.paintable() {
+            return self.notice(reason);
+        }
+        let (number, now) = (self.selected, self.review_here());
+        if now == Review::Flagged {
+            let before = self.flagged_from.remove(&number);
+            self.set_review(before.unwrap_or(Review::Started));
+        } else {
+            self.flagged_from.insert(number, now);
+            self.set_review(Review::Flagged);
+        }
+    }
+
+    fn review_here(&self) -> Review {
+        let row = self.rows.get(self.selected);
+        row.map(|row| row.review).unwrap_or_default()
+    }
+}
