@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use peaknet_studio::domain::columns::Note;
 use peaknet_studio::domain::frame::RunInfo;
 use peaknet_studio::domain::grid::PixelRect;
 use peaknet_studio::domain::labels::{Class, Edit, Review};
@@ -118,6 +119,21 @@ fn nothing_is_lost_and_nothing_decided_silently() {
         sheets(&mut bob.project, theirs, 6),
     );
 
+    let note = |is_marked, tags: &[&str], comment: &str| Note {
+        is_marked,
+        tags: tags.iter().map(ToString::to_string).collect(),
+        comment: comment.to_owned(),
+    };
+    let looked = note(true, &["ice"], "look");
+    ann.project.set_note(mine, 3, &looked).unwrap();
+    for (run, frame, note) in [
+        (theirs, 3, note(false, &["jet", "ice"], "done")),
+        (theirs, 7, note(false, &["salt"], "")),
+        (other, 4, note(false, &[], "far away")),
+    ] {
+        bob.project.set_note(run, frame, &note).unwrap();
+    }
+
     let out = folder.join("both.peaknet");
     let mut seen = Vec::new();
     // The window may have mine open meanwhile.
@@ -159,6 +175,15 @@ fn nothing_is_lost_and_nothing_decided_silently() {
     let names: Vec<&str> = runs.iter().map(|run| run.name.as_str()).collect();
     assert_eq!(names, ["run.h5", "bobs.h5"]);
     let new = runs[1].key;
+    let notes = [
+        (3, note(true, &["ice", "jet"], "look / done")),
+        (7, note(false, &["salt"], "")),
+    ];
+    assert_eq!(both.notes(mine).unwrap(), notes);
+    assert_eq!(
+        both.notes(new).unwrap(),
+        [(4, note(false, &[], "far away"))]
+    );
     let reviews = both.review_states(mine).unwrap();
     use Review::{Confirmed, Flagged, Started};
     let wanted = [

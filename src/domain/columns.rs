@@ -147,6 +147,22 @@ impl Note {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+
+    /// What two curators noted of one frame: either's mark, all tags, both comments where they differ.
+    pub fn joined(mut self, other: &Self) -> Self {
+        self.is_marked |= other.is_marked;
+        for tag in &other.tags {
+            if !self.tags.contains(tag) {
+                self.tags.push(tag.clone());
+            }
+        }
+        if self.comment.is_empty() {
+            self.comment.clone_from(&other.comment);
+        } else if !other.comment.is_empty() && self.comment != other.comment {
+            self.comment = format!("{} / {}", self.comment, other.comment);
+        }
+        self
+    }
 }
 
 /// Tags as people type them: between commas, each once, in their order.

@@ -94,7 +94,7 @@ mod tests {
             } else {
                 0.0
             };
-            x as f32 * 2.0 + noise + spot
+            x as f32 * 0.3 + noise + spot
         });
         let bits = Grid::from_fn(96, 64, |x, y| if (x, y) == (36, 24) { bad::HOT } else { 0 });
         let frame = Frame::new(0, pixels, bits).unwrap();

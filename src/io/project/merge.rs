@@ -1,5 +1,6 @@
 //! Two curators' projects: what both labelled compared, and one project of both in which nothing is decided silently.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use rusqlite::types::Value;
@@ -10,6 +11,7 @@ use super::runs::RunKey;
 use super::sheets::SheetRow;
 use super::{Doing, Error, Mode, Project, review};
 use crate::domain::agreement::{self, Agreement};
+use crate::domain::columns::Note;
 use crate::domain::labels::{Edit, Review, Sheet};
 use crate::fs::{self, Pending};
 
@@ -119,6 +121,7 @@ pub fn merge(
         let numbers = frames(mine, theirs, &pair)?;
         if let Some(from) = pair.theirs {
             copy_nets(&mut merged, theirs, key, from)?;
+            join_notes(&mut merged, theirs, key, from)?;
         }
         for frame in numbers {
             let (compared, sheets) = compare_frame(mine, theirs, &pair, frame)?;
@@ -505,6 +508,23 @@ fn copy_review(
         key.0,
     )
     .doing("take the review", path)
+}
+
+/// Marks, tags and comments of both.
+fn join_notes(
+    merged: &mut Project,
+    theirs: &Project,
+    key: RunKey,
+    from: RunKey,
+) -> Result<(), Error> {
+    let mine: BTreeMap<usize, Note> = merged.notes(key)?.into_iter().collect();
+    for (frame, note) in theirs.notes(from)? {
+        let joined = mine.get(&frame).cloned().unwrap_or_default().joined(&note);
+        if mine.get(&frame) != Some(&joined) {
+            merged.set_note(key, frame, &joined)?;
+        }
+    }
+    Ok(())
 }
 
 /// Of equal labels the review that says more: a question that somebody has, then that somebody vouches for them.
