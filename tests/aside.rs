@@ -2,60 +2,26 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test")]
 
-use std::path::Path;
-use std::time::{Duration, Instant};
+mod real_workers;
 
 use peaknet_studio::domain::columns::Column;
 use peaknet_studio::domain::stack::Combine;
-use peaknet_studio::io::h5::{Creation, Writer};
 use peaknet_studio::session::Session;
 use peaknet_studio::session::beneath::Beneath;
 use peaknet_studio::session::command::{Command, RunRequest};
 use peaknet_studio::workers::{Options, Workers};
+use real_workers::{wait, write_run};
 
-const SIZE: usize = 16;
 const FRAMES: usize = 40;
-
-/// A run whose frames have a spot of their own each.
-fn write(path: &Path) {
-    let fresh = path.with_extension("fresh");
-    let writer = Writer::create(&fresh, path).unwrap();
-    let creation = Creation {
-        shape: vec![FRAMES, SIZE, SIZE],
-        chunk: vec![1, SIZE, SIZE],
-        grows: vec![true, false, false],
-        gzip_level: 1,
-    };
-    let chunks = writer.chunks::<u16>("/entry/data/data", &creation).unwrap();
-    for frame in 0..FRAMES {
-        let value = |cell: usize| if cell == frame * 5 { 1000 + frame } else { 2 };
-        let cells: Vec<u16> = (0..SIZE * SIZE).map(|cell| value(cell) as u16).collect();
-        chunks.write(&[frame, 0, 0], &cells).unwrap();
-    }
-    writer.close().unwrap();
-    std::fs::rename(fresh, path).unwrap();
-}
-
-fn wait(workers: &Workers, what: &str, session: &mut Session, done: &dyn Fn(&Session) -> bool) {
-    let begun = Instant::now();
-    loop {
-        workers.submit(session.take_jobs());
-        if done(session) {
-            return;
-        }
-        let is_late = begun.elapsed() > Duration::from_secs(30);
-        assert!(!is_late, "{what}: {:?}", session.notices);
-        if let Some(report) = workers.wait_report(Duration::from_millis(50)) {
-            session.absorb(report);
-        }
-    }
-}
 
 #[test]
 fn a_run_is_added_up_and_measured_on_the_way_and_notes_survive_the_program() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run.h5");
-    write(&path);
+    // Each frame has a spot of its own.
+    write_run(&path, FRAMES, FRAMES, |frame, cell| {
+        if cell == frame * 5 { 1000 + frame } else { 2 }
+    });
     let open = || {
         let mut session = Session::new();
         session.apply(Command::SetPredict(false));

@@ -2,9 +2,12 @@
 
 #![expect(clippy::expect_used, reason = "a step that fails fails the test")]
 
+mod loaded_net;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use loaded_net::load_net;
 use peaknet_studio::domain::frame::{Frame, RunInfo};
 use peaknet_studio::domain::geometry::{Geometry, Panel};
 use peaknet_studio::domain::grid::{Grid, Pixel, PixelRect};
@@ -13,7 +16,7 @@ use peaknet_studio::domain::peaks::Peak;
 use peaknet_studio::session::Session;
 use peaknet_studio::session::command::{Accept, Command, RunRequest};
 use peaknet_studio::session::job::{
-    FrameKey, Job, LoadedFrame, LoadedLabels, NetEntry, NetInfo, Predicted, ProjectState, Report,
+    FrameKey, Job, LoadedFrame, LoadedLabels, Predicted, ProjectState, Report,
 };
 use peaknet_studio::session::tool::{Tool, ToolEvent};
 use proptest::prelude::*;
@@ -259,6 +262,10 @@ fn accepting_a_prediction_spares_what_a_person_painted() {
     session.apply(Command::Accept(Accept::Component(Pixel { x: 3, y: 4 })));
     assert_eq!(&sheet(&session).row(4)[3..7], &[1, 1, 1, 1]);
     assert_eq!(session.rows[0].review, Review::Started);
+    // What was emptied is nobody's any more.
+    session.apply(Command::ClearSheet);
+    session.apply(Command::Accept(Accept::All));
+    assert_eq!(&sheet(&session).row(4)[3..7], &[1, 1, 1, 1]);
 }
 
 fn predicted(classes: Sheet, peaks: usize) -> Arc<Predicted> {
@@ -271,25 +278,6 @@ fn predicted(classes: Sheet, peaks: usize) -> Arc<Predicted> {
         doubt: 0.0,
         net_ms: 1.0,
     })
-}
-
-fn load_net(session: &mut Session) {
-    let entry = NetEntry {
-        path: PathBuf::from("net"),
-        name: "net".to_owned(),
-        summary: String::new(),
-    };
-    session.absorb(Report::Nets(vec![entry.clone()]));
-    session.absorb(Report::NetLoaded {
-        serial: 1,
-        result: Ok(NetInfo {
-            serial: 1,
-            entry,
-            digest: "d".to_owned(),
-            device: "cpu".to_owned(),
-            finder: None,
-        }),
-    });
 }
 
 /// A session whose net has found peaks in the shown frame.

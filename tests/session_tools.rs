@@ -2,9 +2,12 @@
 
 #![expect(clippy::expect_used, reason = "a step that fails fails the test")]
 
+mod loaded_net;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use loaded_net::load_net;
 use peaknet_studio::domain::brush::ClassSet;
 use peaknet_studio::domain::frame::{Frame, RunInfo};
 use peaknet_studio::domain::geometry::{Geometry, Panel};
@@ -15,7 +18,7 @@ use peaknet_studio::domain::threshold::Threshold;
 use peaknet_studio::session::Session;
 use peaknet_studio::session::command::{Command, RunRequest};
 use peaknet_studio::session::job::{
-    FrameKey, Job, LoadedFrame, LoadedLabels, NetEntry, NetInfo, Predicted, ProjectState, Report,
+    FrameKey, Job, LoadedFrame, LoadedLabels, Predicted, ProjectState, Report,
 };
 use peaknet_studio::session::tool::{Tool, ToolEvent, ToolOptions};
 use proptest::prelude::*;
@@ -109,22 +112,7 @@ fn opened(is_assembled: bool) -> Session {
         result: Ok(ProjectState::default()),
     });
     show(&mut session, 1);
-    let entry = NetEntry {
-        path: PathBuf::from("net"),
-        name: "net".to_owned(),
-        summary: String::new(),
-    };
-    session.absorb(Report::Nets(vec![entry.clone()]));
-    session.absorb(Report::NetLoaded {
-        serial: 1,
-        result: Ok(NetInfo {
-            serial: 1,
-            entry,
-            digest: "d".to_owned(),
-            device: "cpu".to_owned(),
-            finder: None,
-        }),
-    });
+    load_net(&mut session);
     session.absorb(Report::Predicted {
         key: key(1),
         net: 1,

@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test")]
 
+mod real_workers;
+
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use peaknet_studio::domain::finders::{Finder, Peakfinder8};
 use peaknet_studio::domain::incoming::{CodeMap, ImportChoices, Question};
@@ -14,45 +16,11 @@ use peaknet_studio::session::Session;
 use peaknet_studio::session::browse::FrameRow;
 use peaknet_studio::session::command::{Command, RunRequest};
 use peaknet_studio::workers::{Options, Workers};
+use real_workers::{SIZE, wait, write_run};
 
-const SIZE: usize = 16;
-
-/// A stack of `frames` frames of which the first `written` are there; it takes the place of what was there before.
+/// A run whose frames differ from cell to cell.
 fn write(path: &Path, frames: usize, written: usize) {
-    let fresh = path.with_extension("fresh");
-    let writer = Writer::create(&fresh, path).unwrap();
-    let creation = Creation {
-        shape: vec![frames, SIZE, SIZE],
-        chunk: vec![1, SIZE, SIZE],
-        grows: vec![true, false, false],
-        gzip_level: 1,
-    };
-    let chunks = writer.chunks::<u16>("/entry/data/data", &creation).unwrap();
-    for frame in 0..written {
-        let cells: Vec<u16> = (0..SIZE * SIZE).map(|cell| (cell + frame) as u16).collect();
-        chunks.write(&[frame, 0, 0], &cells).unwrap();
-    }
-    writer.close().unwrap();
-    std::fs::rename(fresh, path).unwrap();
-}
-
-/// Goes on until the session says that it is done.
-fn wait(workers: &Workers, what: &str, session: &mut Session, done: &dyn Fn(&Session) -> bool) {
-    let begun = Instant::now();
-    loop {
-        workers.submit(session.take_jobs());
-        if done(session) {
-            return;
-        }
-        assert!(
-            begun.elapsed() < Duration::from_secs(30),
-            "{what}: {:?}",
-            session.notices
-        );
-        if let Some(report) = workers.wait_report(Duration::from_millis(50)) {
-            session.absorb(report);
-        }
-    }
+    write_run(path, frames, written, |frame, cell| cell + frame);
 }
 
 #[test]

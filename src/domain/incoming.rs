@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::frame::MaskPolarity;
 use super::grid::Grid;
-use super::labels::{Class, Edit, Review, Sheet};
+use super::labels::{Class, Edit, Review, Sheet, mark_changed};
 
 /// What the codes of a class map from another program mean.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -227,24 +227,10 @@ pub fn by_hand<'a>(
         return Grid::filled(sheet.width(), sheet.height(), true);
     }
     let mut painted = sheet.map(|code| older > 0 && *code != Class::Background.code());
-    for edit in edits {
-        let is_person = is_by_a_person(&edit.tool);
-        let width = edit.rect.width().max(1);
-        for (i, (before, after)) in edit.before.iter().zip(&edit.after).enumerate() {
-            if before != after
-                && let Some(cell) =
-                    painted.get_mut(edit.rect.x0 + i % width, edit.rect.y0 + i / width)
-            {
-                *cell = is_person;
-            }
-        }
-    }
+    mark_changed(&mut painted, edits, |edit| {
+        edit.is_by_a_person() && !edit.tool.starts_with("import")
+    });
     painted
-}
-
-/// Whether a tool of the history is a person's hand, not a prediction taken over, an import or an emptied sheet.
-fn is_by_a_person(tool: &str) -> bool {
-    !(tool.starts_with("accept") || tool.starts_with("import") || tool == "clear")
 }
 
 #[cfg(test)]
@@ -314,6 +300,7 @@ mod tests {
             ("accept net", [0, 1, 1, 0, 0, 0]),
             ("brush peak", [0, 1, 0, 1, 0, 0]),
             ("import set.h5", [0, 1, 0, 2, 2, 0]),
+            ("stamp net in rectangle", [0, 1, 0, 2, 2, 1]),
         ];
         let (mut now, mut edits) = (sheet([0; 6]), Vec::new());
         for (tool, codes) in steps {

@@ -95,8 +95,34 @@ impl Edit {
         sheet.paste_rect(self.rect, &self.before);
     }
 
+    /// Whether a person chose its classes: no prediction taken over or stamped, no emptied sheet.
+    pub fn is_by_a_person(&self) -> bool {
+        let tool = &self.tool;
+        !(tool.starts_with("accept") || tool.starts_with("stamp") || tool == "clear")
+    }
+
     pub const fn bytes(&self) -> usize {
         self.before.len() + self.after.len()
+    }
+}
+
+/// Marks the cells that one of `edits` (oldest first) changed, by whether the last one that did `is_meant`.
+pub fn mark_changed<'a>(
+    cells: &mut Grid<bool>,
+    edits: impl Iterator<Item = &'a Edit>,
+    is_meant: impl Fn(&Edit) -> bool,
+) {
+    for edit in edits {
+        let is_meant = is_meant(edit);
+        let width = edit.rect.width().max(1);
+        for (i, (before, after)) in edit.before.iter().zip(&edit.after).enumerate() {
+            if before != after
+                && let Some(cell) =
+                    cells.get_mut(edit.rect.x0 + i % width, edit.rect.y0 + i / width)
+            {
+                *cell = is_meant;
+            }
+        }
     }
 }
 

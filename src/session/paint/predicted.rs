@@ -4,7 +4,7 @@ use crate::domain::brush::{self, NOTHING};
 use crate::domain::components;
 use crate::domain::frame::bad::NOT_VALID;
 use crate::domain::grid::{Grid, Pixel};
-use crate::domain::labels::{Class, Sheet};
+use crate::domain::labels::{Class, Edit, Sheet, mark_changed};
 use crate::session::Session;
 use crate::session::browse::Shown;
 use crate::session::command::Accept;
@@ -137,24 +137,11 @@ fn component_at(classes: &Sheet, at: Pixel) -> Option<Vec<(usize, usize)>> {
     components::component_at(classes, at)
 }
 
-/// The cells whose class a person has changed: every applied edit that did not accept a prediction.
+/// The cells that a person, or an import, gave their class last.
 fn painted_by_hand(shown: &Shown) -> Grid<bool> {
-    let sheet = &shown.sheet;
-    let mut painted = Grid::filled(sheet.width(), sheet.height(), false);
-    for edit in shown.history.edits.iter().take(shown.history.done) {
-        if edit.tool.starts_with("accept") || edit.tool.starts_with("stamp") || edit.tool == "clear"
-        {
-            continue;
-        }
-        let width = edit.rect.width().max(1);
-        for (i, (before, after)) in edit.before.iter().zip(&edit.after).enumerate() {
-            if before != after
-                && let Some(cell) =
-                    painted.get_mut(edit.rect.x0 + i % width, edit.rect.y0 + i / width)
-            {
-                *cell = true;
-            }
-        }
-    }
+    let mut painted = Grid::filled(shown.sheet.width(), shown.sheet.height(), false);
+    let applied = shown.history.edits.iter().take(shown.history.done);
+    let applied = applied.map(AsRef::as_ref);
+    mark_changed(&mut painted, applied, Edit::is_by_a_person);
     painted
 }
