@@ -12,7 +12,7 @@ use peaknet_studio::domain::peaks::Peak;
 use peaknet_studio::io::export::{self, Which};
 use peaknet_studio::io::h5::{Creation, Writer};
 use peaknet_studio::io::import::{self, Opened, Tally};
-use peaknet_studio::io::masks::{self, MaskFormat};
+use peaknet_studio::io::masks::written::{MaskFormat, write};
 use peaknet_studio::io::peak_list::PeakWriter;
 use peaknet_studio::io::project::{Mode, Project, Provenance, RunKey};
 use peaknet_studio::io::{OpenOptions, Run, open_run};
@@ -357,7 +357,7 @@ fn masks_become_artifact_or_ignore_and_peaks_win() {
     // pyFAI's masks are EDF files of bytes, 1 = masked.
     let ring = Grid::from_fn(SIDE, SIDE, |x, y| u16::from(x + y < 40) * bad::HOT);
     let path = bench.at("ring.edf");
-    masks::write(
+    write(
         &path,
         MaskFormat::of(&path).unwrap(),
         &ring,

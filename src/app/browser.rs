@@ -3,16 +3,15 @@
 use egui::{Key, Ui};
 use egui_extras::{Column as Width, TableBuilder};
 use egui_material_icons::icons::{
-    ICON_BOOKMARK, ICON_CHECK, ICON_CLOSE, ICON_EDIT, ICON_FILTER_ALT, ICON_FLAG, ICON_FOLDER_OPEN,
-    ICON_PLAY_ARROW, ICON_STOP, ICON_VIEW_COLUMN,
+    ICON_CLOSE, ICON_FILTER_ALT, ICON_FOLDER_OPEN, ICON_PLAY_ARROW, ICON_STOP, ICON_VIEW_COLUMN,
 };
 
+use super::frame_cells::{draw_cell, narrow, title, width_of};
 use super::keys::{self, Action};
+use super::note_fields::NoteFields;
 use super::thumbnails::Thumbnails;
 use super::{text, theme};
-use crate::domain::columns::{Cell, Column, HIT, Kind, Note, tags_of};
-use crate::domain::filter::{Filter, Relation, Value};
-use crate::domain::labels::Review;
+use crate::domain::columns::Column;
 use crate::session::Session;
 use crate::session::command::Command;
 use crate::session::playback::RATES;
@@ -45,16 +44,6 @@ pub struct Browser {
     thumbnails: Thumbnails,
 }
 
-/// Tags and comment while they are typed, and the frame that they belong to.
-#[derive(Debug, Default)]
-struct NoteFields {
-    frame: Option<usize>,
-    was: Note,
-    tags: String,
-    comment: String,
-    wants_focus: bool,
-}
-
 impl Default for Browser {
     fn default() -> Self {
         Self {
@@ -84,7 +73,7 @@ impl Browser {
 
     /// Puts the cursor into the comment.
     pub const fn focus_note(&mut self) {
-        self.note.wants_focus = true;
+        self.note.focus();
     }
 
     pub fn show(&mut self, ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
@@ -271,68 +260,6 @@ impl Browser {
     }
 }
 
-impl NoteFields {
-    /// Tags and comment of the selected frame. What is typed belongs to the frame that it was begun on.
-    fn show(&mut self, ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
-        let number = session.selected;
-        let kept = session.rows.note(number).cloned().unwrap_or_default();
-        if self.frame != Some(number) || self.was != kept {
-            self.store(commands);
-            *self = Self {
-                frame: Some(number),
-                tags: kept.tags.join(", "),
-                comment: kept.comment.clone(),
-                was: kept,
-                wants_focus: self.wants_focus,
-            };
-        }
-        let mut is_left = false;
-        ui.horizontal(|ui| {
-            let mark = egui::Button::new(theme::icon(ICON_BOOKMARK))
-                .selected(self.was.is_marked)
-                .frame_when_inactive(self.was.is_marked);
-            let response = ui.add(mark);
-            response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, "Mark"));
-            if response.on_hover_text(keys::tip(Action::Mark)).clicked() {
-                commands.push(Command::ToggleMark);
-            }
-            let width = ui.available_width();
-            let fields = [
-                (&mut self.tags, "tags", "Tags", 0.4),
-                (&mut self.comment, "comment", "Comment", 0.6),
-            ];
-            for (typed, hint, name, share) in fields {
-                let field = egui::TextEdit::singleline(typed)
-                    .hint_text(hint)
-                    .desired_width(width * share - 8.0);
-                let response = ui.add(field);
-                response
-                    .widget_info(|| egui::WidgetInfo::labeled(egui::Role::TextInput, true, name));
-                if name == "Comment" && std::mem::take(&mut self.wants_focus) {
-                    response.request_focus();
-                }
-                is_left |= response.lost_focus();
-            }
-        });
-        if is_left {
-            self.store(commands);
-        }
-    }
-
-    /// Asks for what was typed to be kept.
-    fn store(&self, commands: &mut Vec<Command>) {
-        let Some(frame) = self.frame else { return };
-        let (tags, comment) = (tags_of(&self.tags), self.comment.trim().to_owned());
-        if tags != self.was.tags || comment != self.was.comment {
-            commands.push(Command::SetNote {
-                frame,
-                tags,
-                comment,
-            });
-        }
-    }
-}
-
 /// Playing the listed frames, and how fast.
 fn player(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
     let playback = session.playback;
@@ -374,167 +301,6 @@ fn choose_filter(ui: &mut Ui, commands: &mut Vec<Command>) {
     });
     response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, "Filters"));
     response.on_hover_text("List some of the frames");
-}
-
-fn width_of(column: Column) -> Width {
-    match column {
-        Column::Tags => Width::initial(80.0)
-            .at_least(40.0)
-            .clip(true)
-            .resizable(true),
-        Column::Comment => Width::initial(160.0)
-            .at_least(40.0)
-            .clip(true)
-            .resizable(true),
-        Column::Review => Width::exact(34.0),
-        Column::Hit | Column::Label | Column::Mark => Width::exact(38.0),
-        Column::Disagreement => Width::exact(60.0),
-        Column::Maximum => Width::exact(58.0),
-        _ => Width::exact(46.0),
-    }
-}
-
-/// The head of a column; whether it was clicked.
-fn title(ui: &mut Ui, session: &Session, column: Column) -> bool {
-    let name = match column {
-        Column::Frame => "#",
-        Column::Disagreement => "disagree",
-        Column::Maximum => "max",
-        other => other.name(),
-    };
-    let is_sorted = session.table.column == column;
-    let text = if is_sorted {
-        theme::small(name).strong()
-    } else {
-        theme::small(name)
-    };
-    let label = egui::Label::new(text)
-        .selectable(false)
-        .sense(egui::Sense::click());
-    let response = ui.add(label);
-    if is_sorted {
-        let tip = if session.table.is_descending {
-            2.0
-        } else {
-            -2.0
-        };
-        let at = response.rect.center_bottom();
-        let corners = [(-3.0, -tip), (3.0, -tip), (0.0, tip)].map(|(x, y)| at + egui::vec2(x, y));
-        let color = ui.visuals().weak_text_color();
-        let arrow = egui::Shape::convex_polygon(corners.to_vec(), color, egui::Stroke::NONE);
-        ui.painter().add(arrow);
-    }
-    let name = format!("Sort by {}", column.name());
-    response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, &name));
-    response
-        .on_hover_text(format!("{}; click sorts", column.meaning()))
-        .clicked()
-}
-
-fn draw_cell(ui: &mut Ui, session: &Session, number: usize, column: Column) {
-    let is_hit = session
-        .rows
-        .get(number)
-        .and_then(|row| row.peaks)
-        .is_some_and(|peaks| peaks >= HIT);
-    match session.rows.cell(number, column) {
-        Cell::Unknown => {}
-        Cell::Number(value) if column == Column::Frame || (column == Column::Peaks && is_hit) => {
-            cell(ui, &text::thousands(value));
-        }
-        Cell::Number(value) => weak(ui, &written(column, value)),
-        Cell::Flag(false) => {}
-        Cell::Flag(true) if column == Column::Mark => {
-            let mark = ICON_BOOKMARK.rich_text().size(14.0).color(theme::FOUND);
-            ui.add(egui::Label::new(mark).selectable(false));
-        }
-        Cell::Flag(true) => weak(ui, "yes"),
-        Cell::Text(_) if column == Column::Review => {
-            let row = session.rows.get(number).copied().unwrap_or_default();
-            review_mark(ui, row.review);
-        }
-        Cell::Text(text) => left(ui, text),
-        Cell::Words(words) => left(ui, &words.join(", ")),
-    }
-}
-
-/// A number of a column as the table shows it.
-pub fn written(column: Column, value: f64) -> String {
-    match column {
-        Column::Frame | Column::Peaks => text::thousands(value),
-        Column::Artifact => format!("{:.1} %", value * 100.0),
-        Column::Doubt | Column::Disagreement => format!("{value:.2}"),
-        _ if value.abs() < 100.0 => format!("{value:.2}"),
-        _ => text::thousands(value),
-    }
-}
-
-/// What a right click on a cell offers: to list only those like it.
-fn narrow(
-    ui: &mut Ui,
-    session: &Session,
-    number: usize,
-    column: Column,
-    commands: &mut Vec<Command>,
-) {
-    let compare = |relation, value| Filter::Compare(column, relation, value);
-    let choices: Vec<Filter> = match session.rows.cell(number, column) {
-        Cell::Unknown => vec![
-            compare(Relation::Equal, Value::Unknown),
-            compare(Relation::NotEqual, Value::Unknown),
-        ],
-        Cell::Number(value) => [Relation::AtLeast, Relation::AtMost, Relation::Equal]
-            .map(|relation| compare(relation, Value::Number(f64::from(value as f32))))
-            .to_vec(),
-        Cell::Flag(flag) => vec![compare(Relation::Equal, Value::Flag(flag))],
-        Cell::Text(text) => [Relation::Equal, Relation::NotEqual]
-            .map(|relation| compare(relation, Value::Text(text.to_owned())))
-            .to_vec(),
-        Cell::Words([]) => vec![compare(Relation::Equal, Value::Text(String::new()))],
-        Cell::Words(words) => words
-            .iter()
-            .map(|word| compare(Relation::Equal, Value::Text(word.clone())))
-            .collect(),
-    };
-    for choice in choices {
-        if ui.button(format!("Only {choice}")).clicked() {
-            commands.push(Command::NarrowFilter(choice));
-            ui.close();
-        }
-    }
-    if column.kind() != Kind::Text || column == Column::Review {
-        ui.separator();
-    }
-    if ui.button("All frames").clicked() {
-        commands.push(Command::FilterFrames(String::new()));
-        ui.close();
-    }
-}
-
-fn cell(ui: &mut Ui, text: &str) {
-    ui.add(egui::Label::new(text).selectable(false));
-}
-
-fn weak(ui: &mut Ui, text: &str) {
-    ui.add(egui::Label::new(egui::RichText::new(text).weak()).selectable(false));
-}
-
-fn left(ui: &mut Ui, text: &str) {
-    ui.with_layout(egui::Layout::left_to_right(egui::Align::Center), |ui| {
-        let label = egui::Label::new(egui::RichText::new(text).weak());
-        ui.add(label.selectable(false).truncate());
-    });
-}
-fn review_mark(ui: &mut Ui, review: Review) {
-    let (symbol, color) = match review {
-        Review::Untouched => return,
-        Review::Started => (ICON_EDIT, ui.visuals().weak_text_color()),
-        Review::Confirmed => (ICON_CHECK, theme::RING),
-        Review::Flagged => (ICON_FLAG, theme::PEAK),
-    };
-    let text = symbol.rich_text().size(14.0).color(color);
-    ui.add(egui::Label::new(text).selectable(false))
-        .on_hover_text(review.name());
 }
 
 /// One quiet line: how many, how large, what kind.

@@ -2,7 +2,7 @@
 
 use egui_plot::{Bar, BarChart, Plot, PlotPoint, PlotPoints, Points, VLine};
 
-use super::browser::written;
+use super::frame_cells::written;
 use super::theme;
 use crate::domain::columns::{Cell, Column, Kind};
 use crate::domain::filter::{Filter, Relation, Value};

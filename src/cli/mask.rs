@@ -12,7 +12,7 @@ use crate::domain::grid::Grid;
 use crate::domain::{peaks, suspects};
 use crate::io::Run;
 use crate::io::cxi_out::{self, CxiOptions, CxiOut};
-use crate::io::masks::{self, MaskFormat};
+use crate::io::masks::written::{self, MaskFormat};
 
 /// What speaks against a pixel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -127,7 +127,7 @@ pub fn run(arguments: &MaskArguments) -> Outcome {
     match format {
         Some(format) => {
             let meant = bad::NOT_VALID | bad::ARTIFACT;
-            masks::write(&arguments.out, format, &mask, meant, arguments.force)?;
+            written::write(&arguments.out, format, &mask, meant, arguments.force)?;
         }
         None => {
             let options = CxiOptions {
@@ -220,7 +220,7 @@ fn write(arguments: &MaskArguments, format: Option<MaskFormat>, bits: &Grid<u16>
             "a mask of the detector or of statistics is written as .npy, .h5, .edf, .tif, .msk or .png",
         )
     })?;
-    Ok(masks::write(
+    Ok(written::write(
         &arguments.out,
         format,
         bits,
