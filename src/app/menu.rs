@@ -202,40 +202,6 @@ pub fn is_possible(session: &Session, action: Action) -> bool {
     }
 }
 
-/// The overlay that lists every key, two columns.
-pub fn keys_overlay(ctx: &egui::Context, is_open: &mut bool) {
-    if !*is_open {
-        return;
-    }
-    let modal = egui::Modal::new(egui::Id::unique("keys")).show(ctx, |ui| {
-        ui.set_width(720.0);
-        ui.label(theme::title("Keys"));
-        ui.add_space(4.0);
-        ui.columns(2, |columns| {
-            let with_keys = TABLE.iter().filter(|entry| !entry.keys.is_empty());
-            let entries: Vec<&Entry> = with_keys.collect();
-            let half = entries.len().div_ceil(2);
-            for (column, part) in columns.iter_mut().zip(entries.chunks(half.max(1))) {
-                egui::Grid::new("keys").num_columns(2).min_col_width(132.0).spacing([14.0, 3.0]).show(column, |ui| {
-                    for entry in part {
-                        let all: Vec<String> = entry.keys.iter().map(|key| keys::key_text(*key)).take(2).collect();
-                        ui.label(theme::title(&all.join(", ")));
-                        ui.label(entry.text);
-                        ui.end_row();
-                    }
-                });
-            }
-        });
-        ui.add_space(6.0);
-        ui.label(theme::small(
-            "Wheel zooms about the pointer, Space or middle drag pans, Shift+wheel or Alt+drag sizes the brush, right drag erases.",
-        ));
-    });
-    if modal.should_close() {
-        *is_open = false;
-    }
-}
-
 /// The palette: type a few letters of a command, Enter does the first one.
 pub fn palette(
     ctx: &egui::Context,

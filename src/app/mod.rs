@@ -9,6 +9,7 @@ mod frame_plots;
 mod gpu;
 mod import;
 mod inspector;
+mod key_sheet;
 mod keys;
 mod menu;
 mod net_panel;
@@ -296,7 +297,7 @@ impl Window {
     }
 
     fn overlays(&mut self, ctx: &egui::Context) {
-        menu::keys_overlay(ctx, &mut self.are_keys_open);
+        key_sheet::show(ctx, &mut self.are_keys_open);
         if let Some(action) = menu::palette(ctx, &mut self.palette, &self.session) {
             self.perform(ctx, action);
         }
