@@ -99,7 +99,7 @@ impl Recipe {
             wavelength_angstrom: Spread::new(0.7, 2.0).draw_log(rng),
             distance_m: distance_px * detector.pixel_size_m,
             beam_center_px: beam,
-            crystals: random_crystals(detector.spread_px, rng),
+            crystals: random_crystals(&detector, rng),
             scatter,
             artifacts: random_artifacts(rng),
             calibrant: chance(rng, 0.05).then_some(Calibrant::SilverBehenate),
@@ -175,8 +175,7 @@ fn random_detector(rng: &mut Pcg64Mcg) -> (Detector, [f64; 2]) {
     detector.pixel_gain *= near(rng, 0.3, 1.5);
     detector.known_bad = [1.0, 0.9, 0.5, 0.0][rng.random_range(0..4_u32) as usize];
     // Exposures of femtoseconds catch no zingers; what is sharp there is a spot.
-    let is_flash = ["cspad", "jungfrau"].contains(&name);
-    if !is_flash && chance(rng, 0.28) {
+    if !is_flash(name) && chance(rng, 0.28) {
         // Some detectors are full of zingers.
         detector.zingers_per_megapixel = Spread::new(50.0, 1500.0);
     }
@@ -320,7 +319,12 @@ fn random_scatter(detector: &Detector, rng: &mut Pcg64Mcg) -> Scatter {
     }
 }
 
-fn random_crystals(spread_px: f32, rng: &mut Pcg64Mcg) -> Crystals {
+/// Detectors of X-ray lasers, whose exposures last femtoseconds.
+fn is_flash(detector: &str) -> bool {
+    ["cspad", "jungfrau"].contains(&detector)
+}
+
+fn random_crystals(detector: &Detector, rng: &mut Pcg64Mcg) -> Crystals {
     // Mostly round spots, sometimes long ones: pink beam or mosaic crystals.
     let bandwidth = if chance(rng, 0.2) {
         Spread::new(2e-3, 3e-2)
@@ -332,18 +336,22 @@ fn random_crystals(spread_px: f32, rng: &mut Pcg64Mcg) -> Crystals {
     } else {
         Spread::new(0.005, 0.16)
     };
+    // The beam of a laser is finer than a pixel of 75 or 110 um: most spots there are one or two pixels with steep edges.
+    let spot_sigma_px = if is_flash(&detector.name) && chance(rng, 0.6) {
+        Spread::new(0.08, 0.45)
+    } else {
+        // Without a point spread the spots of a fine beam are two or three pixels, as sharp as the pixels are.
+        let least = if detector.spread_px < 0.4 { 0.2 } else { 0.35 };
+        Spread::new(least, if chance(rng, 0.25) { 3.4 } else { 1.2 })
+    };
     Crystals {
         most: 3,
         cell_angstrom: Spread::new(20.0, 400.0),
-        spots_per_megapixel: Spread::new(10.0, 1500.0),
+        spots_per_megapixel: Spread::new(20.0, 1500.0),
         typical_snr: Spread::new(4.0, if chance(rng, 0.1) { 2000.0 } else { 120.0 }),
         b_factor: Spread::new(0.0, 60.0),
         resolution_angstrom: Spread::new(0.5, 2.2),
-        // Without a point spread the spots of a fine beam are two or three pixels, as sharp as the pixels are.
-        spot_sigma_px: Spread::new(
-            if spread_px < 0.4 { 0.2 } else { 0.35 },
-            if chance(rng, 0.25) { 3.4 } else { 1.2 },
-        ),
+        spot_sigma_px,
         bandwidth,
         mosaicity_deg,
     }
