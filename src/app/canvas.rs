@@ -235,11 +235,19 @@ impl Canvas {
             if layers.rings {
                 self.draw_rings(&painter, session);
             }
-            if layers.listed && is_current {
-                self.draw_listed(&painter, session);
+            if is_current && session.comparison().is_some() {
+                // It says of every peak what the two layers below would say of one side.
+                self.draw_differences(&painter, session);
+            } else {
+                if layers.listed && is_current {
+                    self.draw_listed(&painter, session);
+                }
+                if layers.peaks && is_current && session.triage.current.is_none() {
+                    self.draw_peaks(&painter, session);
+                }
             }
-            if layers.peaks && is_current {
-                self.draw_peaks(&painter, session);
+            if is_current {
+                self.draw_candidate(&painter, session);
             }
         }
         if self.zoom * scale > VALUE_ZOOM {

@@ -31,6 +31,8 @@ pub fn show(
                     gap(ui);
                     label(ui, session, commands);
                     gap(ui);
+                    super::differences::panel(ui, session, commands);
+                    gap(ui);
                     net_panel::show(ui, session, commands);
                 });
         });

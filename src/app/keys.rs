@@ -5,6 +5,7 @@ use egui::{Key, Modifiers};
 use crate::domain::labels::Class;
 use crate::domain::reshape::Operation;
 use crate::session::tool::Tool;
+use crate::session::triage::Verdict;
 
 /// Everything that a key, a menu entry or the palette can start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +78,12 @@ pub enum Action {
     AcceptPeaks,
     AcceptArtifact,
     ClearSheet,
+    Differences,
+    NextDifference,
+    PreviousDifference,
+    Triage,
+    Decide(Verdict),
+    TakeBack,
     Predict,
     PredictAll,
     Train,
@@ -128,6 +135,8 @@ pub struct Entry {
     pub text: &'static str,
     /// The keys, the first one shown in menus and tooltips.
     pub keys: &'static [(Modifiers, Key)],
+    /// The keys mean this only while triage is open, and nothing else then.
+    pub is_of_triage: bool,
 }
 
 const NONE: Modifiers = Modifiers::NONE;
@@ -149,6 +158,15 @@ const fn entry(
         menu,
         text,
         keys,
+        is_of_triage: false,
+    }
+}
+
+/// A decision: its key is under the left hand, and means something else outside triage.
+const fn decision(action: Action, text: &'static str, keys: &'static [(Modifiers, Key)]) -> Entry {
+    Entry {
+        is_of_triage: true,
+        ..entry(action, Menu::Labels, text, keys)
     }
 }
 
@@ -616,6 +634,55 @@ pub const TABLE: &[Entry] = &[
         &[],
     ),
     entry(
+        Action::Differences,
+        Menu::Labels,
+        "Differences",
+        &[(NONE, Key::H)],
+    ),
+    entry(
+        Action::NextDifference,
+        Menu::Labels,
+        "Next difference",
+        &[(NONE, Key::Period)],
+    ),
+    entry(
+        Action::PreviousDifference,
+        Menu::Labels,
+        "Previous difference",
+        &[(NONE, Key::Comma)],
+    ),
+    entry(
+        Action::Triage,
+        Menu::Labels,
+        "Triage: decide the doubtful ones",
+        &[(NONE, Key::O)],
+    ),
+    decision(
+        Action::Decide(Verdict::Accept),
+        "In triage: accept",
+        &[(NONE, Key::A)],
+    ),
+    decision(
+        Action::Decide(Verdict::Reject),
+        "In triage: reject",
+        &[(NONE, Key::D)],
+    ),
+    decision(
+        Action::Decide(Verdict::Artifact),
+        "In triage: make artifact",
+        &[(NONE, Key::F)],
+    ),
+    decision(
+        Action::Decide(Verdict::Skip),
+        "In triage: skip",
+        &[(NONE, Key::S)],
+    ),
+    decision(
+        Action::TakeBack,
+        "In triage: take back",
+        &[(NONE, Key::Backspace)],
+    ),
+    entry(
         Action::Confirm,
         Menu::Labels,
         "Confirm and go on",
@@ -674,6 +741,12 @@ pub fn tip(action: Action) -> String {
     })
 }
 
+/// The first key of an action; empty where it has none.
+pub fn key_of(action: Action) -> String {
+    let first = entry_of(action).and_then(|entry| entry.keys.first());
+    first.map_or_else(String::new, |key| key_text(*key))
+}
+
 /// A key as people write it.
 pub fn key_text((modifiers, key): (Modifiers, Key)) -> String {
     let mut text = String::new();
@@ -691,6 +764,8 @@ pub fn key_text((modifiers, key): (Modifiers, Key)) -> String {
         Key::ArrowRight => "Right",
         Key::ArrowUp => "Up",
         Key::ArrowDown => "Down",
+        Key::Comma => ",",
+        Key::Period => ".",
         Key::Plus => "+",
         Key::Minus => "-",
         Key::Equals => "=",
@@ -699,8 +774,8 @@ pub fn key_text((modifiers, key): (Modifiers, Key)) -> String {
     text
 }
 
-/// The action of a pressed key, if the table has one.
-pub fn action_of(key: Key, modifiers: Modifiers) -> Option<Action> {
+/// The action of a pressed key, if the table has one; what triage means by it comes first while it is open.
+pub fn action_of(key: Key, modifiers: Modifiers, is_triage: bool) -> Option<Action> {
     let is_meant = |&(wanted, wanted_key): &(Modifiers, Key)| {
         let shift_free = matches!(wanted_key, Key::Questionmark | Key::Plus);
         wanted_key == key
@@ -708,10 +783,16 @@ pub fn action_of(key: Key, modifiers: Modifiers) -> Option<Action> {
             && (shift_free || wanted.shift == modifiers.shift)
             && !modifiers.alt
     };
-    TABLE
-        .iter()
-        .find(|entry| entry.keys.iter().any(is_meant))
-        .map(|entry| entry.action)
+    let find = |is_of_triage: bool| {
+        let mut entries = TABLE.iter();
+        entries
+            .find(|entry| entry.is_of_triage == is_of_triage && entry.keys.iter().any(is_meant))
+            .map(|entry| entry.action)
+    };
+    is_triage
+        .then(|| find(true))
+        .flatten()
+        .or_else(|| find(false))
 }
 
 #[cfg(test)]
@@ -724,11 +805,12 @@ mod tests {
         for (index, entry) in TABLE.iter().enumerate() {
             for key in entry.keys {
                 assert!(
-                    seen.insert(key_text(*key)),
+                    seen.insert((entry.is_of_triage, key_text(*key))),
                     "{} is taken twice",
                     key_text(*key)
                 );
-                assert_eq!(action_of(key.1, key.0), Some(entry.action));
+                let action = action_of(key.1, key.0, entry.is_of_triage);
+                assert_eq!(action, Some(entry.action));
             }
             assert!(
                 TABLE

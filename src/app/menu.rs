@@ -9,6 +9,7 @@ use crate::domain::stack::Combine;
 use crate::session::Session;
 use crate::session::beneath::Beneath;
 use crate::session::command::Command;
+use crate::session::triage::TriageCommand;
 
 /// The bar on top: menus, what is open, the way to the keys.
 pub fn bar(ui: &mut Ui, session: &Session) -> Vec<Action> {
@@ -105,6 +106,8 @@ const fn starts_group(action: Action) -> bool {
             | Action::Panels
             | Action::SwapClass
             | Action::AcceptAll
+            | Action::Differences
+            | Action::Triage
             | Action::Confirm
             | Action::Train
     )
@@ -137,6 +140,8 @@ fn is_on(session: &Session, action: Action) -> bool {
         Action::Assembled => session.is_assembled,
         Action::Guides => session.layers.guides,
         Action::PredictAll => session.predict_all,
+        Action::Differences => session.differences.is_on,
+        Action::Triage => session.triage.is_on,
         Action::Play => session.playback.is_on,
         Action::Blink => session.underlay.is_blinking,
         Action::StackMaximum => session.underlay.wanted == Beneath::Stack(Combine::Maximum),
@@ -167,6 +172,8 @@ pub fn is_possible(session: &Session, action: Action) -> bool {
         | Action::Flag
         | Action::CopyPrevious
         | Action::CopyPreviousArtifact => session.can_paint(),
+        Action::Decide(_) => session.triage.is_on && session.triage.current.is_some(),
+        Action::TakeBack => session.triage.is_on && !session.triage.done.is_empty(),
         Action::Assembled => session.assembly.is_some(),
         Action::Import => session.run.is_some() && session.importing.is_none(),
         Action::Next
@@ -179,6 +186,10 @@ pub fn is_possible(session: &Session, action: Action) -> bool {
         | Action::RandomBack
         | Action::GoTo
         | Action::NextUnreviewed
+        | Action::Differences
+        | Action::NextDifference
+        | Action::PreviousDifference
+        | Action::Triage
         | Action::NextListed
         | Action::PreviousListed
         | Action::FilterFrames
@@ -243,7 +254,7 @@ pub fn palette(
 }
 
 /// The keys that were pressed this frame, as actions; none while text is typed.
-pub fn pressed(ctx: &egui::Context) -> Vec<Action> {
+pub fn pressed(ctx: &egui::Context, is_triage: bool) -> Vec<Action> {
     if ctx.text_edit_focused() {
         return Vec::new();
     }
@@ -255,7 +266,8 @@ pub fn pressed(ctx: &egui::Context) -> Vec<Action> {
                 modifiers,
                 repeat,
                 ..
-            } => keys::action_of(*key, *modifiers).filter(|action| !repeat || repeats(*action)),
+            } => keys::action_of(*key, *modifiers, is_triage)
+                .filter(|action| !repeat || repeats(*action)),
             _ => None,
         });
         pressed.collect::<Vec<_>>()
@@ -355,6 +367,12 @@ impl Window {
                 return;
             }
             Action::NextFlagged => Command::NextFlagged,
+            Action::Differences => Command::ShowDifferences(!session.differences.is_on),
+            Action::NextDifference => Command::StepDifference(1),
+            Action::PreviousDifference => Command::StepDifference(-1),
+            Action::Triage => Command::Triage(TriageCommand::Show(!session.triage.is_on)),
+            Action::Decide(verdict) => Command::Triage(TriageCommand::Decide(verdict)),
+            Action::TakeBack => Command::Triage(TriageCommand::TakeBack),
             Action::Tool(tool) => Command::SetTool(tool),
             Action::Class(class) => Command::SetClass(class),
             Action::SwapClass => Command::SwapClass,

@@ -4,6 +4,7 @@ mod browser;
 mod calibrant;
 mod canvas;
 mod card;
+mod differences;
 mod frame_cells;
 mod frame_plots;
 mod gpu;
@@ -26,6 +27,7 @@ mod thumbnails;
 mod tool_options;
 mod tools;
 mod training;
+mod triage;
 mod underlay;
 mod upload;
 mod welcome;
@@ -83,6 +85,7 @@ pub struct Window {
     histogram: plots::Histogram,
     import: import::ImportQuestion,
     training: training::TrainingPanel,
+    triage: triage::Strip,
     has_fitted_screen: bool,
     are_panels_hidden: bool,
     are_keys_open: bool,
@@ -115,6 +118,7 @@ impl Window {
             histogram: plots::Histogram::default(),
             import: import::ImportQuestion::default(),
             training: training::TrainingPanel::default(),
+            triage: triage::Strip::default(),
             has_fitted_screen: false,
             are_panels_hidden: false,
             are_keys_open: false,
@@ -230,6 +234,15 @@ impl Window {
             });
         }
         let has_run = self.session.run.is_some();
+        if self.session.triage.is_on && has_run {
+            let frame = theme::panel_frame(ui, 5);
+            egui::Panel::bottom("triage")
+                .frame(frame)
+                .exact_size(theme::TRIAGE_STRIP)
+                .show(ui, |ui| {
+                    self.triage.show(ui, &self.session, &mut self.commands);
+                });
+        }
         if !self.are_panels_hidden {
             if self.session.rows.len() > 1 {
                 let frame = theme::panel_frame(ui, 4);
@@ -321,7 +334,7 @@ impl Window {
             || self.session.path_prompt.is_some()
             || self.session.import_asked.is_some();
         if !is_modal {
-            for action in menu::pressed(ctx) {
+            for action in menu::pressed(ctx, self.session.triage.is_on) {
                 self.perform(ctx, action);
             }
             if ctx.input(|input| input.key_pressed(egui::Key::Escape))

@@ -4,11 +4,13 @@ use egui::{Align, Layout, Ui};
 use egui_material_icons::icons::{ICON_CHECK_CIRCLE, ICON_CLOSE, ICON_ERROR, ICON_INFO};
 
 use super::canvas::number;
+use super::keys::{self, Action};
 use super::{text, theme};
 use crate::domain::frame::bad;
 use crate::domain::labels::Class;
 use crate::session::command::Command;
 use crate::session::look::HIT_PEAKS;
+use crate::session::triage::Verdict;
 use crate::session::{Cure, NoticeKind, Session};
 
 /// The status bar; positions read with the first pixel's centre = 0.
@@ -54,6 +56,7 @@ pub fn bar(ui: &mut Ui, session: &Session, pointer: Option<(f32, f32)>) {
                 of => format!("importing labels, frame {} of {of}...", importing.done),
             });
             let now = session.hint();
+            let stepping = stepping(session);
             let hint = if session.run.is_none() {
                 "open a run or drop one on the window"
             } else if let Some(importing) = &importing {
@@ -68,6 +71,8 @@ pub fn bar(ui: &mut Ui, session: &Session, pointer: Option<(f32, f32)>) {
                 "playing the listed frames; Shift+P or painting stops"
             } else if session.underlay.is_blinking {
                 "blinking with the neighbours; Ctrl+Shift+U or a press stops"
+            } else if let Some(stepping) = &stepping {
+                stepping
             } else {
                 now.as_str()
             };
@@ -76,6 +81,29 @@ pub fn bar(ui: &mut Ui, session: &Session, pointer: Option<(f32, f32)>) {
             });
         });
     });
+}
+
+/// What the keys do while one component after another is looked at.
+fn stepping(session: &Session) -> Option<String> {
+    let key = keys::key_of;
+    if session.triage.current.is_some() {
+        return Some(format!(
+            "triage: {} accepts, {} rejects, {} makes artifact, {} skips, {} takes back",
+            key(Action::Decide(Verdict::Accept)),
+            key(Action::Decide(Verdict::Reject)),
+            key(Action::Decide(Verdict::Artifact)),
+            key(Action::Decide(Verdict::Skip)),
+            key(Action::TakeBack),
+        ));
+    }
+    session.differences.is_on.then(|| {
+        format!(
+            "the keys {} and {} step through the differences; {}",
+            key(Action::PreviousDifference),
+            key(Action::NextDifference),
+            session.hint()
+        )
+    })
 }
 
 fn quiet(ui: &mut Ui, text: String) {

@@ -20,6 +20,11 @@ pub const LISTED: Color32 = Color32::from_rgb(0xCC, 0x79, 0xA7);
 pub const RING: Color32 = Color32::from_rgb(0x00, 0x9E, 0x73);
 /// Rings of resolution, beam centre, panel names: quieter than what was found.
 pub const GUIDE: Color32 = Color32::from_rgb(0x8C, 0x7B, 0xD6);
+/// Of the difference view: seen by both, by the reference alone, by the judged opinion alone.
+pub const AGREED: Color32 = Color32::from_rgba_premultiplied(70, 74, 78, 120);
+pub const MISSED: Color32 = Color32::from_rgb(0xD0, 0x1C, 0xB8);
+pub const ADDED: Color32 = Color32::from_rgb(0xF2, 0x8A, 0x00);
+pub const ADDED_FILL: Color32 = Color32::from_rgba_premultiplied(0x6B, 0x3D, 0x00, 0x70);
 /// Around the frame: neither zero counts nor the panels.
 pub const CANVAS: Color32 = Color32::from_rgb(0x3A, 0x3C, 0x3E);
 /// Thin dark line under light marks, so that they are seen on any map.
@@ -38,6 +43,7 @@ pub const RUN_PANEL: f32 = 200.0;
 pub const INSPECTOR: f32 = 268.0;
 pub const TOOL_STRIP: f32 = 38.0;
 pub const RUN_STRIP: f32 = 74.0;
+pub const TRIAGE_STRIP: f32 = 88.0;
 pub const HISTOGRAM: f32 = 92.0;
 
 /// Colours that differ between the themes.

@@ -157,6 +157,8 @@ impl Session {
         self.predictions.clear();
         self.prediction_order.clear();
         self.predicting = 0;
+        self.forget_second();
+        self.forget_triage();
         self.calibration = None;
         self.reload_wanted = false;
         self.importing = None;
@@ -479,6 +481,7 @@ impl Session {
             self.auto_tone();
         }
         self.ask_calibration();
+        self.triage_frame_shown();
     }
 
     pub(super) fn auto_tone(&mut self) {

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use super::beneath::Beneath;
+use super::second::Against;
 use super::tool::{Tool, ToolEvent, ToolOptions};
+use super::triage::TriageCommand;
 use crate::domain::brush::ClassSet;
 use crate::domain::calibrant::Calibrant;
 use crate::domain::columns::Column;
@@ -201,6 +203,15 @@ pub enum Command {
     SetView(View),
     /// Panels where they are in space, or as they are stored.
     SetAssembled(bool),
+
+    /// What the net is compared with, in the difference view and in triage.
+    SetAgainst(Against),
+    ShowDifferences(bool),
+    /// In the difference view the label is judged in the net's place.
+    JudgeLabel(bool),
+    /// Goes to the next difference, or back when negative.
+    StepDifference(isize),
+    Triage(TriageCommand),
 
     ChooseNet(PathBuf),
     /// A classical finder with these parameters in the net's place.

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use super::command::{RunRequest, TrainRequest, View};
 use super::import::ImportAsked;
+use super::second::Against;
 use crate::domain::calibrant::{Calibrant, RingRow};
 use crate::domain::columns::Note;
+use crate::domain::difference::Comparison;
 use crate::domain::finders::Finder;
 use crate::domain::frame::{Frame, RunInfo, Statistics};
 use crate::domain::grid::Grid;
@@ -14,6 +16,7 @@ use crate::domain::incoming::ImportChoices;
 use crate::domain::labels::{Edit, History, Review, Sheet};
 use crate::domain::listed::Listed;
 use crate::domain::peaks::Peak;
+use crate::domain::queue::Candidate;
 use crate::domain::rings::Segment;
 use crate::domain::stack::Combine;
 
@@ -170,6 +173,24 @@ pub struct ImportDone {
     pub reviews: Vec<(usize, Review)>,
 }
 
+/// One of two opinions of a frame that are compared.
+#[derive(Clone, Debug)]
+pub enum Side {
+    Label(Arc<Sheet>),
+    Predicted(Arc<Predicted>),
+    Listed(Arc<Listed>),
+}
+
+/// Two opinions of a frame.
+#[derive(Clone, Debug)]
+pub struct CompareRequest {
+    pub key: FrameKey,
+    pub frame: Arc<Frame>,
+    /// The one that is taken for true.
+    pub reference: Side,
+    pub judged: Side,
+}
+
 /// What a path is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PathWanted {
@@ -255,6 +276,31 @@ pub enum Job {
     Predict {
         net: u64,
         frames: Vec<FrameKey>,
+    },
+    /// The second net or finder, of which [`Against`] names one.
+    LoadSecond {
+        serial: u64,
+        against: Against,
+    },
+    /// Frames for the second one, most wanted first; replaces an earlier list.
+    PredictSecond {
+        serial: u64,
+        frames: Vec<FrameKey>,
+    },
+    /// Where two opinions differ; replaces one that waits.
+    Compare {
+        serial: u64,
+        request: Box<CompareRequest>,
+    },
+    /// The components of a frame that a curator may have to decide.
+    Gather {
+        /// Counts the queues of this session.
+        serial: u64,
+        key: FrameKey,
+        net: Arc<Predicted>,
+        /// What the net is compared with: a label or another prediction.
+        other: Option<Side>,
+        with_artifact: bool,
     },
     Export {
         out: PathBuf,
@@ -371,6 +417,25 @@ pub enum Report {
         key: FrameKey,
         net: u64,
         result: Result<Arc<Predicted>, String>,
+    },
+    SecondLoaded {
+        serial: u64,
+        result: Result<NetInfo, String>,
+    },
+    SecondPredicted {
+        key: FrameKey,
+        serial: u64,
+        result: Result<Arc<Predicted>, String>,
+    },
+    Differences {
+        key: FrameKey,
+        serial: u64,
+        comparison: Arc<Comparison>,
+    },
+    Gathered {
+        key: FrameKey,
+        serial: u64,
+        result: Result<Vec<Arc<Candidate>>, String>,
     },
     Exported(Result<String, String>),
     Training(TrainingLine),

@@ -6,6 +6,7 @@
 pub mod beneath;
 pub mod browse;
 pub mod command;
+pub mod differences;
 pub mod import;
 pub mod job;
 pub mod look;
@@ -13,8 +14,10 @@ pub mod paint;
 pub mod playback;
 pub mod predict;
 pub mod review;
+pub mod second;
 pub mod table;
 pub mod tool;
+pub mod triage;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -23,6 +26,7 @@ use std::sync::Arc;
 use self::beneath::{Thumbnails, Underlay};
 use self::browse::{OpenRun, Pending, Shown};
 use self::command::{Command, Layers, RunRequest, View};
+use self::differences::Differences;
 use self::import::{ImportAsked, Importing};
 use self::job::{
     Calibration, FrameKey, Guides, Job, NetEntry, NetInfo, PathWanted, Predicted, Report,
@@ -30,8 +34,10 @@ use self::job::{
 };
 use self::look::Look;
 use self::playback::Playback;
+use self::second::Second;
 use self::table::{FrameTable, Rows};
 use self::tool::{Gesture, Tool, ToolOptions};
+use self::triage::Triage;
 use crate::domain::assembly::Assembly;
 use crate::domain::brush::ClassSet;
 use crate::domain::calibrant::Calibrant;
@@ -163,6 +169,11 @@ pub struct Session {
     /// Frames asked for and not answered yet.
     pub predicting: usize,
 
+    /// What the net is compared with.
+    pub second: Second,
+    pub differences: Differences,
+    pub triage: Triage,
+
     pub training: Training,
     pub calibrant: Option<Calibrant>,
     pub calibration: Option<(FrameKey, Calibration)>,
@@ -228,6 +239,8 @@ impl Session {
             && self.importing.is_none()
             && self.unsaved == 0
             && (self.predicting == 0 || self.shown_prediction().is_some())
+            && !self.second.is_loading
+            && !self.is_comparing()
             && !(self.layers.guides && self.run.is_some() && self.guides.is_none())
             && !(self.calibrant.is_some()
                 && self.shown.is_some()
@@ -264,6 +277,7 @@ impl Session {
     pub fn apply(&mut self, command: Command) {
         self.obey(command);
         self.table.settle(&mut self.rows);
+        self.ask_comparison();
     }
 
     fn obey(&mut self, command: Command) {
@@ -339,6 +353,12 @@ impl Session {
             Command::SetView(view) => self.set_view(view),
             Command::SetAssembled(on) => self.set_assembled(on),
 
+            Command::SetAgainst(against) => self.set_against(against),
+            Command::ShowDifferences(on) => self.show_differences(on),
+            Command::JudgeLabel(on) => self.judge_label(on),
+            Command::StepDifference(by) => self.step_difference(by),
+            Command::Triage(command) => self.do_triage(command),
+
             Command::ChooseNet(path) => self.choose_net(path),
             Command::ChooseFinder(finder) => self.choose_finder(finder),
             Command::SetPredict(on) => self.set_predict(on),
@@ -372,6 +392,7 @@ impl Session {
         self.reload();
         self.table.settle(&mut self.rows);
         self.look_again();
+        self.ask_comparison();
     }
 
     fn take_report(&mut self, report: Report) {
@@ -423,6 +444,7 @@ impl Session {
                 disagreement,
             } => self.compared(key, net, disagreement),
             Report::Labels { key, result } => {
+                self.labels_for_triage(key, &result);
                 self.copy_arrived(key, &result);
                 self.labels_arrived(key, result);
             }
@@ -436,6 +458,22 @@ impl Session {
             Report::Nets(nets) => self.nets_listed(nets),
             Report::NetLoaded { serial, result } => self.net_loaded(serial, result),
             Report::Predicted { key, net, result } => self.predicted(key, net, result),
+            Report::SecondLoaded { serial, result } => self.second_loaded(serial, result),
+            Report::SecondPredicted {
+                key,
+                serial,
+                result,
+            } => self.second_predicted(key, serial, result),
+            Report::Differences {
+                key,
+                serial,
+                comparison,
+            } => self.differences_found(key, serial, comparison),
+            Report::Gathered {
+                key,
+                serial,
+                result,
+            } => self.gathered(key, serial, result),
             Report::Exported(Ok(text)) => self.done(text),
             Report::Exported(Err(text)) => self.notice(text),
             Report::Training(line) => self.training.lines.push(line),

@@ -331,7 +331,7 @@ impl Session {
     }
 
     /// A changed frame is no longer confirmed.
-    fn mark_started(&mut self, number: usize) {
+    pub(super) fn mark_started(&mut self, number: usize) {
         if let Some(row) = self.rows.get_mut(number) {
             row.review = Review::Started;
             row.is_labelled = self.shown.as_ref().is_some_and(|s| s.history.done > 0);
@@ -372,6 +372,7 @@ impl Session {
             Job::StoreRedo(key)
         });
         self.mark_started(key.number);
+        self.triage_travelled(&edit, back);
     }
 
     pub(super) fn clear_sheet(&mut self) {
@@ -381,7 +382,7 @@ impl Session {
         });
     }
 
-    fn sheet_changed(&mut self, rect: PixelRect) {
+    pub(super) fn sheet_changed(&mut self, rect: PixelRect) {
         if rect.is_empty() {
             return;
         }

@@ -1,5 +1,6 @@
 //! Nets and what they say: predicted ahead of the curator, kept within bounds, dropped when late.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use crate::domain::finders::Finder;
 /// Predictions kept in memory, in bytes.
 const KEPT_BYTES: usize = 512 << 20;
 /// How many frames are predicted ahead of the curator.
-const AHEAD: usize = 4;
+pub(super) const AHEAD: usize = 4;
 
 impl Session {
     /// The prediction of the frame on screen, by the net that is loaded now.
@@ -74,6 +75,7 @@ impl Session {
             row.disagreement = None;
         }
         self.calibration = None;
+        self.restart_triage();
     }
 
     pub(super) fn set_predict(&mut self, on: bool) {
@@ -88,6 +90,7 @@ impl Session {
 
     /// Asks for the selected frame first, then those ahead, then (if wanted) all that are unknown.
     pub(super) fn ask_predictions(&mut self) {
+        self.ask_second();
         let Some(net) = self.net.as_ref().map(|net| net.serial) else {
             return;
         };
@@ -103,6 +106,12 @@ impl Session {
                         frames.push(number);
                     }
                 }
+            }
+        }
+        let lacking = self.lacking();
+        for number in lacking.filter(|number| !self.predictions.contains_key(number)) {
+            if !frames.contains(&number) {
+                frames.push(number);
             }
         }
         let frames: Vec<FrameKey> = frames.into_iter().filter_map(|n| self.key(n)).collect();
@@ -124,7 +133,11 @@ impl Session {
         self.predicting = self.predicting.saturating_sub(1);
         let predicted = match result {
             Ok(predicted) => predicted,
-            Err(reason) => return self.notice(reason),
+            Err(reason) => {
+                self.give_up_gathering(key.number);
+                self.notice(reason);
+                return self.ask_lacking();
+            }
         };
         if let Some(row) = self.rows.get_mut(key.number) {
             row.peaks = Some(predicted.peaks.len() as u32);
@@ -134,30 +147,27 @@ impl Session {
         self.prediction_order.retain(|&n| n != key.number);
         self.prediction_order.push(key.number);
         self.predictions.insert(key.number, predicted);
-        self.drop_old_predictions();
+        drop_old(
+            &mut self.predictions,
+            &mut self.prediction_order,
+            self.selected,
+        );
+        self.gather(key.number);
         if self.shown.as_ref().is_some_and(|shown| shown.key == key) {
             self.calibration = None;
             self.ask_calibration();
         }
         if self.predicting == 0 && self.predict_all && self.rows.iter().any(|r| r.peaks.is_none()) {
             self.ask_predictions();
+        } else {
+            self.ask_lacking();
         }
     }
 
-    fn drop_old_predictions(&mut self) {
-        let mut bytes: usize = self.predictions.values().map(|p| p.bytes()).sum();
-        let near = self.selected..self.selected + 1 + AHEAD;
-        let mut index = 0;
-        while bytes > KEPT_BYTES && index < self.prediction_order.len() {
-            let number = self.prediction_order[index];
-            if near.contains(&number) {
-                index += 1;
-                continue;
-            }
-            self.prediction_order.remove(index);
-            if let Some(old) = self.predictions.remove(&number) {
-                bytes -= old.bytes();
-            }
+    /// Goes on with the frames that triage lacks when nothing else is awaited.
+    fn ask_lacking(&mut self) {
+        if self.predicting == 0 && self.is_lacking() {
+            self.ask_predictions();
         }
     }
 
@@ -202,6 +212,29 @@ impl Session {
         match result {
             Ok(calibration) => self.calibration = Some((key, calibration)),
             Err(reason) => self.notice(reason),
+        }
+    }
+}
+
+/// Forgets the predictions that were made longest ago, but none near the selected frame.
+pub(super) fn drop_old(
+    predictions: &mut HashMap<usize, Arc<Predicted>>,
+    order: &mut Vec<usize>,
+    selected: usize,
+) {
+    let mut bytes: usize = predictions.values().map(|p| p.bytes()).sum();
+    let near = selected..selected + 1 + AHEAD;
+    let mut index = 0;
+    while bytes > KEPT_BYTES
+        && let Some(&number) = order.get(index)
+    {
+        if near.contains(&number) {
+            index += 1;
+            continue;
+        }
+        order.remove(index);
+        if let Some(old) = predictions.remove(&number) {
+            bytes -= old.bytes();
         }
     }
 }

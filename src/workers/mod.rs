@@ -1,10 +1,11 @@
 //! A few named threads, each owning one scarce thing, between the session and the world.
 //!
 //! `files` owns the open run, `ahead` reads the frames that are likely next; `project` owns the label database and is the only
-//! queue that keeps every job in order; `predict` owns the loaded net; training is a child process. A newer
+//! queue that keeps every job in order; `predict` owns the loaded nets; `compare` holds one opinion against another; training is a child process. A newer
 //! request replaces a waiting older one. Every report ends with a call of the wake function.
 
 mod aside;
+mod compare;
 mod desk;
 mod files;
 mod import;
@@ -24,6 +25,7 @@ use crate::domain::listed::Listed;
 use crate::io::Run;
 use crate::io::cache::{Cached, FrameCache};
 use crate::session::job::{FrameKey, Job, Report};
+use crate::session::second::Against;
 
 /// Frames kept in memory, in bytes.
 const CACHE_BYTES: usize = 1 << 30;
@@ -188,6 +190,7 @@ pub struct Workers {
     predict: Arc<desk::Desk<predict::Wanted>>,
     aside: Arc<desk::Desk<aside::Wanted>>,
     project: Sender<project::Task>,
+    compare: Arc<desk::Desk<compare::Wanted>>,
     train: train::Trainer,
     reports: Receiver<Report>,
     shared: Arc<Shared>,
@@ -221,6 +224,7 @@ impl Workers {
         let ahead = files::start_ahead(shared.clone()).map_err(failed)?;
         let predict = predict::start(shared.clone(), options.clone()).map_err(failed)?;
         let aside = aside::start(shared.clone()).map_err(failed)?;
+        let compare = compare::start(shared.clone()).map_err(failed)?;
         let (project, project_thread) =
             project::start(shared.clone(), options.curator.clone()).map_err(failed)?;
         watch::start(shared.clone()).map_err(failed)?;
@@ -231,6 +235,7 @@ impl Workers {
             predict,
             aside,
             project,
+            compare,
             train,
             reports,
             shared,
@@ -296,6 +301,39 @@ impl Workers {
                 Job::Predict { net, frames } => self.predict.ask(|wanted| {
                     wanted.frames = frames.into();
                     wanted.serial = net;
+                    wanted.is_seconds_turn = false;
+                }),
+                Job::LoadSecond { serial, against } => {
+                    let choice = match against {
+                        Against::Net(path) => Choice::Net(path),
+                        Against::Finder(finder) => Choice::Finder(finder),
+                        Against::Label | Against::Listed => continue,
+                    };
+                    self.predict
+                        .ask(|wanted| wanted.second = Some((serial, choice)));
+                }
+                Job::PredictSecond { serial, frames } => self.predict.ask(|wanted| {
+                    wanted.second_frames = frames.into();
+                    wanted.second_serial = serial;
+                }),
+                Job::Compare { serial, request } => {
+                    self.compare
+                        .ask(|wanted| wanted.compare = Some((serial, request)));
+                }
+                Job::Gather {
+                    serial,
+                    key,
+                    net,
+                    other,
+                    with_artifact,
+                } => self.compare.ask(|wanted| {
+                    wanted.gather.push_back(compare::Gather {
+                        serial,
+                        key,
+                        net,
+                        other,
+                        with_artifact,
+                    });
                 }),
                 Job::Train(request) => self.train.start(request),
                 Job::StopTraining => self.train.stop(),
@@ -357,6 +395,7 @@ impl Drop for Workers {
         self.ahead.close();
         self.predict.close();
         self.aside.close();
+        self.compare.close();
         self.train.stop();
         let _ = self.project.send(project::Task::Close);
         if let Some(thread) = self.project_thread.take() {

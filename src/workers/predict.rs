@@ -24,6 +24,12 @@ pub struct Wanted {
     /// The net that `frames` are meant for.
     pub serial: u64,
     pub frames: VecDeque<FrameKey>,
+    /// The second opinion, as the three above.
+    pub second: Option<(u64, Choice)>,
+    pub second_serial: u64,
+    pub second_frames: VecDeque<FrameKey>,
+    /// The two take turns, so that both have said something of the frame on screen before those ahead are looked at.
+    pub is_seconds_turn: bool,
 }
 
 /// What shall predict.
@@ -38,10 +44,17 @@ enum Source {
     Finder(Finder),
 }
 
+/// Who shall load or predict.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Who {
+    First,
+    Second,
+}
+
 enum Work {
     List,
-    Load(u64, Choice),
-    Predict(u64, FrameKey),
+    Load(Who, u64, Choice),
+    Predict(Who, u64, FrameKey),
 }
 
 pub fn start(shared: Arc<Shared>, options: Options) -> std::io::Result<Arc<Desk<Wanted>>> {
@@ -50,25 +63,37 @@ pub fn start(shared: Arc<Shared>, options: Options) -> std::io::Result<Arc<Desk<
     std::thread::Builder::new()
         .name("predict".to_owned())
         .spawn(move || {
-            let mut source: Option<(u64, Source)> = None;
+            let mut first: Option<(u64, Source)> = None;
+            let mut second: Option<(u64, Source)> = None;
             // Distances from the beam, of the run that was searched last.
             let mut bins: Option<(u64, Grid<u16>)> = None;
             let pool = background_pool();
             while let Some(work) = inbox.next(take) {
                 match work {
                     Work::List => shared.report(Report::Nets(list(&options))),
-                    Work::Load(serial, choice) => {
+                    Work::Load(who, serial, choice) => {
                         let result = match choice {
                             Choice::Net(path) => load(serial, path, &options),
                             Choice::Finder(finder) => Ok(use_finder(serial, finder)),
                         };
+                        let source = match who {
+                            Who::First => &mut first,
+                            Who::Second => &mut second,
+                        };
                         let result = result.map(|(info, loaded)| {
-                            source = Some((serial, loaded));
+                            *source = Some((serial, loaded));
                             info
                         });
-                        shared.report(Report::NetLoaded { serial, result });
+                        shared.report(match who {
+                            Who::First => Report::NetLoaded { serial, result },
+                            Who::Second => Report::SecondLoaded { serial, result },
+                        });
                     }
-                    Work::Predict(serial, key) => {
+                    Work::Predict(who, serial, key) => {
+                        let source = match who {
+                            Who::First => &first,
+                            Who::Second => &second,
+                        };
                         let loaded = source.as_ref().filter(|(loaded, _)| *loaded == serial);
                         let Some((_, source)) = loaded else { continue };
                         let (Some(cached), Some(run)) = (shared.frame(key), shared.run_of(key))
@@ -94,7 +119,8 @@ pub fn start(shared: Arc<Shared>, options: Options) -> std::io::Result<Arc<Desk<
                                 Ok(find(finder, &cached.frame, bins, &run.info))
                             }
                         });
-                        if let Ok(predicted) = &result
+                        if who == Who::First
+                            && let Ok(predicted) = &result
                             && let Ok(Some(listed)) = shared.listed(key)
                         {
                             shared.report(Report::Compared {
@@ -104,10 +130,17 @@ pub fn start(shared: Arc<Shared>, options: Options) -> std::io::Result<Arc<Desk<
                             });
                         }
                         let result = result.map(Arc::new);
-                        shared.report(Report::Predicted {
-                            key,
-                            net: serial,
-                            result,
+                        shared.report(match who {
+                            Who::First => Report::Predicted {
+                                key,
+                                net: serial,
+                                result,
+                            },
+                            Who::Second => Report::SecondPredicted {
+                                key,
+                                serial,
+                                result,
+                            },
                         });
                     }
                 }
@@ -151,10 +184,19 @@ fn take(wanted: &mut Wanted) -> Option<Work> {
     }
     if let Some((serial, choice)) = wanted.source.take() {
         wanted.frames.clear();
-        return Some(Work::Load(serial, choice));
+        return Some(Work::Load(Who::First, serial, choice));
+    }
+    if let Some((serial, choice)) = wanted.second.take() {
+        wanted.second_frames.clear();
+        return Some(Work::Load(Who::Second, serial, choice));
+    }
+    let is_second = wanted.frames.is_empty() || wanted.is_seconds_turn;
+    wanted.is_seconds_turn = !is_second;
+    if is_second && let Some(key) = wanted.second_frames.pop_front() {
+        return Some(Work::Predict(Who::Second, wanted.second_serial, key));
     }
     let key = wanted.frames.pop_front()?;
-    Some(Work::Predict(wanted.serial, key))
+    Some(Work::Predict(Who::First, wanted.serial, key))
 }
 
 /// The nets that can be chosen, the asked-for or shipped one first.

@@ -6,22 +6,26 @@
 )]
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use egui_kittest::Harness;
 use peaknet_studio::app::{self, Window, World};
+use peaknet_studio::domain::difference::{Judged, Reference, differences};
 use peaknet_studio::domain::frame::{Frame, RunInfo, bad};
 use peaknet_studio::domain::geometry::Geometry;
 use peaknet_studio::domain::grid::Grid;
 use peaknet_studio::domain::labels::{History, Sheet};
 use peaknet_studio::domain::peaks::Peak;
+use peaknet_studio::domain::queue::{Opinion, candidates};
 use peaknet_studio::domain::stack::{Stack, thumbnail};
 use peaknet_studio::session::Session;
 use peaknet_studio::session::command::{Command, RunRequest};
 use peaknet_studio::session::job::{
     Job, LoadedFrame, LoadedLabels, NetEntry, NetInfo, Picture, Predicted, ProjectState, Report,
+    Side,
 };
 
 /// Answers jobs at once from frames in memory, and remembers what was to be stored.
@@ -31,6 +35,7 @@ pub struct Memory {
     has_net: bool,
     reports: Vec<Report>,
     pub stored: Vec<Job>,
+    labels: HashMap<usize, (Sheet, History)>,
 }
 
 impl Memory {
@@ -55,13 +60,10 @@ impl Memory {
                 });
                 self.reports.push(Report::Frame { key, result });
             }
-            Job::LoadLabels { key, width, height } => self.reports.push(Report::Labels {
-                key,
-                result: Ok(LoadedLabels {
-                    sheet: Arc::new(Sheet::filled(width, height, 0)),
-                    history: History::default(),
-                }),
-            }),
+            Job::LoadLabels { key, width, height } => {
+                let result = Ok(self.labels_of(key.number, width, height));
+                self.reports.push(Report::Labels { key, result });
+            }
             Job::Stack(order) => {
                 let first = &self.frames[order.key.number];
                 let mut stack = Stack::new(order.combine, first.width(), first.height());
@@ -100,16 +102,106 @@ impl Memory {
                     self.reports.push(Report::Predicted { key, net, result });
                 }
             }
+            Job::LoadSecond { serial, .. } => self.reports.push(Report::SecondLoaded {
+                serial,
+                result: Ok(NetInfo {
+                    serial,
+                    entry: entry(),
+                    digest: "e".to_owned(),
+                    device: "CPU".to_owned(),
+                    finder: None,
+                }),
+            }),
+            Job::PredictSecond { serial, frames } => {
+                for key in frames {
+                    // Sees less than the first one, and a peak where there is none.
+                    let frame = &self.frames[key.number];
+                    let mut seen = predict_above(frame, 30.0);
+                    seen.peaks.push(Peak {
+                        x: 20.5,
+                        y: 20.5,
+                        radius: 2.0,
+                        ..Peak::default()
+                    });
+                    self.reports.push(Report::SecondPredicted {
+                        key,
+                        serial,
+                        result: Ok(Arc::new(seen)),
+                    });
+                }
+            }
+            Job::Compare { serial, request } => {
+                let reference = match &request.reference {
+                    Side::Label(sheet) => Reference::Label(sheet),
+                    Side::Predicted(p) => Reference::Peaks(&p.peaks, &p.classes),
+                    Side::Listed(listed) => Reference::Places(&listed.found),
+                };
+                let judged = match &request.judged {
+                    Side::Label(sheet) => Judged::Label(sheet),
+                    Side::Predicted(p) => Judged::Peaks(&p.peaks, &p.classes),
+                    Side::Listed(_) => return,
+                };
+                self.reports.push(Report::Differences {
+                    key: request.key,
+                    serial,
+                    comparison: Arc::new(differences(&request.frame, reference, judged)),
+                });
+            }
+            Job::Gather {
+                serial, key, net, ..
+            } => {
+                let opinion = Opinion::Maps {
+                    classes: &net.classes,
+                    peak: &net.peak,
+                    artifact: &net.artifact,
+                };
+                let found = candidates(&self.frames[key.number], opinion, None, false);
+                self.reports.push(Report::Gathered {
+                    key,
+                    serial,
+                    result: Ok(found.into_iter().map(Arc::new).collect()),
+                });
+            }
             Job::StoreEdit { .. }
             | Job::StoreUndo(_)
             | Job::StoreRedo(_)
             | Job::StoreReview(..)
             | Job::StoreNote(..) => {
+                self.keep(&job);
                 self.stored.push(job);
                 self.reports.push(Report::Stored);
             }
             Job::Import { .. } => self.stored.push(job),
             _ => {}
+        }
+    }
+}
+
+impl Memory {
+    fn labels_of(&mut self, number: usize, width: usize, height: usize) -> LoadedLabels {
+        let blank = || (Sheet::filled(width, height, 0), History::default());
+        let (sheet, history) = self.labels.entry(number).or_insert_with(blank).clone();
+        LoadedLabels {
+            sheet: Arc::new(sheet),
+            history,
+        }
+    }
+
+    /// Labels stay as they were stored while the curator pages.
+    fn keep(&mut self, job: &Job) {
+        let (Job::StoreEdit { key, .. } | Job::StoreUndo(key) | Job::StoreRedo(key)) = job else {
+            return;
+        };
+        let Some((sheet, history)) = self.labels.get_mut(&key.number) else {
+            return;
+        };
+        match job {
+            Job::StoreEdit { edit, .. } => {
+                edit.apply(sheet);
+                history.push(edit.clone());
+            }
+            Job::StoreUndo(_) => drop(history.undo(sheet)),
+            _ => drop(history.redo(sheet)),
         }
     }
 }
@@ -124,8 +216,12 @@ fn entry() -> NetEntry {
 
 /// A stand-in for a net: everything far above its frame's median is a peak.
 fn predict(frame: &Frame) -> Predicted {
+    predict_above(frame, 12.0)
+}
+
+fn predict_above(frame: &Frame, sigmas: f32) -> Predicted {
     let statistics = frame.statistics();
-    let cut = statistics.median + 12.0 * statistics.sigma.max(1.0);
+    let cut = statistics.median + sigmas * statistics.sigma.max(1.0);
     let is_peak = |x: usize, y: usize| {
         frame.is_valid(x, y) && frame.pixels.get(x, y).is_some_and(|v| *v > cut)
     };
@@ -241,6 +337,7 @@ pub fn window_on(
         has_net,
         reports: Vec::new(),
         stored: Vec::new(),
+        labels: HashMap::new(),
     }));
     let (asked, answers) = (memory.clone(), memory.clone());
     let world = World {

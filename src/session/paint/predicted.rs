@@ -9,6 +9,7 @@ use crate::session::Session;
 use crate::session::browse::Shown;
 use crate::session::command::Accept;
 use crate::session::job::{FrameKey, Job, LoadedLabels};
+use crate::session::triage::mark_decided;
 
 impl Session {
     /// Takes the prediction over, except where a person has painted.
@@ -19,7 +20,11 @@ impl Session {
             );
         };
         let Some(net) = self.net.clone() else { return };
-        let by_hand = self.shown.as_ref().map(painted_by_hand);
+        let by_hand = self.shown.as_ref().map(|shown| {
+            let mut mine = painted_by_hand(shown);
+            mark_decided(shown, &predicted.classes, &mut mine);
+            mine
+        });
         let name = match what {
             Accept::All => format!("accept {}", net.entry.name),
             Accept::OneClass(class) => format!("accept {} of {}", class.name(), net.entry.name),
@@ -55,6 +60,11 @@ impl Session {
             }
             sheet.rect()
         });
+        match what {
+            Accept::All => self.triage_accepted(None),
+            Accept::OneClass(class) => self.triage_accepted(Some(class)),
+            Accept::Component(_) => {}
+        }
     }
 
     /// Asks for the labels of the frame before, to be put where this one has none; all of them, or one class.
