@@ -101,6 +101,15 @@ impl Edit {
         !(tool.starts_with("accept") || tool.starts_with("stamp") || tool == "clear")
     }
 
+    /// Whether it gave this pixel another class.
+    pub fn changes(&self, at: Pixel) -> bool {
+        if !self.rect.contains(at) {
+            return false;
+        }
+        let index = (at.y - self.rect.y0) * self.rect.width() + at.x - self.rect.x0;
+        self.before.get(index) != self.after.get(index)
+    }
+
     pub const fn bytes(&self) -> usize {
         self.before.len() + self.after.len()
     }
@@ -126,18 +135,30 @@ pub fn mark_changed<'a>(
     }
 }
 
+/// Who made an edit that is on disk.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Origin {
+    /// The curator's name.
+    pub who: String,
+    /// Seconds since 1970, UTC.
+    pub time: f64,
+}
+
 /// The edits of one frame in order; those from `done` on have been undone and can be redone.
 #[derive(Clone, Debug, Default)]
 pub struct History {
     pub edits: Vec<Arc<Edit>>,
     /// How many of `edits` are applied to the sheet.
     pub done: usize,
+    /// Of the first edits, as they came from disk; later ones are of this session.
+    pub origins: Vec<Origin>,
 }
 
 impl History {
     /// Records an edit that is already applied; what could be redone is gone from here on.
     pub fn push(&mut self, edit: Arc<Edit>) {
         self.edits.truncate(self.done);
+        self.origins.truncate(self.done);
         self.edits.push(edit);
         self.done = self.edits.len();
     }
@@ -150,6 +171,29 @@ impl History {
     /// The edit that `redo` applies.
     pub fn next_undone(&self) -> Option<&Arc<Edit>> {
         self.edits.get(self.done)
+    }
+
+    /// Which applied edit gave the pixel its class last, as an index of `edits`; `None` where none did.
+    pub fn last_change(&self, at: Pixel) -> Option<usize> {
+        let applied = self.edits.iter().enumerate().take(self.done);
+        let mut found = applied
+            .filter(|(_, edit)| edit.changes(at))
+            .map(|(index, _)| index);
+        found.next_back()
+    }
+
+    /// What the sheet was, or would be, with the first `count` edits applied; `sheet` is as it is now.
+    pub fn state(&self, sheet: &Sheet, count: usize) -> Sheet {
+        let mut sheet = sheet.clone();
+        let count = count.min(self.edits.len());
+        if count < self.done {
+            let undone = self.edits.get(count..self.done).unwrap_or_default();
+            undone.iter().rev().for_each(|edit| edit.revert(&mut sheet));
+        } else {
+            let redone = self.edits.get(self.done..count).unwrap_or_default();
+            redone.iter().for_each(|edit| edit.apply(&mut sheet));
+        }
+        sheet
     }
 
     /// Reverts the last applied edit on the sheet and returns it.

@@ -11,7 +11,7 @@ use super::runs::RunKey;
 use super::sheets::{Digest32, SheetRow, decompress, digest_of_edit};
 use super::{Doing, Error, Project};
 use crate::domain::grid::PixelRect;
-use crate::domain::labels::{Edit, History, Review, Sheet};
+use crate::domain::labels::{Edit, History, Origin, Review, Sheet};
 
 /// A history in memory holds so many bytes of edits at most; older ones stay on disk.
 const HISTORY_BYTES: usize = 256 << 20;
@@ -69,9 +69,9 @@ impl Project {
 }
 
 /// One row of the history: `None` inside when its digest does not fit.
-pub(super) type Step = Option<(Edit, Provenance)>;
+pub(super) type Step = Option<(Edit, Provenance, f64)>;
 
-const STEP: &str = "x0, y0, x1, y1, tool, curator, net, digest, before, after";
+const STEP: &str = "x0, y0, x1, y1, tool, curator, net, digest, before, after, time";
 
 fn step(row: &Row<'_>, sheet: &SheetRow) -> rusqlite::Result<Step> {
     let digest: Digest32 = row.get(7)?;
@@ -95,7 +95,8 @@ fn step(row: &Row<'_>, sheet: &SheetRow) -> rusqlite::Result<Step> {
         who: row.get(5)?,
         net: row.get(6)?,
     };
-    Ok((digest_of_edit(&edit) == digest).then_some((edit, provenance)))
+    let time = row.get(10)?;
+    Ok((digest_of_edit(&edit) == digest).then_some((edit, provenance, time)))
 }
 
 /// Values that cannot be what was written are damage, as a digest that does not fit is.
@@ -192,7 +193,7 @@ fn rebuild(
     let mut sheet = Sheet::filled(row.width, row.height, 0);
     for position in 0..row.done {
         match read_edit(transaction, row, position, path)? {
-            Some(Some((edit, _))) => edit.apply(&mut sheet),
+            Some(Some((edit, ..))) => edit.apply(&mut sheet),
             _ => return Ok(None),
         }
     }
@@ -232,11 +233,18 @@ fn read_history(
         }
     }
     let done = past.len();
-    let (edits, provenance) = past
-        .into_iter()
-        .rev()
-        .chain(future)
-        .map(|(edit, by)| (Arc::new(edit), by))
-        .unzip();
-    Ok((History { edits, done }, provenance, first, cut))
+    let mut history = History {
+        done,
+        ..History::default()
+    };
+    let mut provenance = Vec::new();
+    for (edit, by, time) in past.into_iter().rev().chain(future) {
+        history.edits.push(Arc::new(edit));
+        history.origins.push(Origin {
+            who: by.who.clone(),
+            time,
+        });
+        provenance.push(by);
+    }
+    Ok((history, provenance, first, cut))
 }
