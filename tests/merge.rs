@@ -193,7 +193,7 @@ fn nothing_is_lost_and_nothing_decided_silently() {
     // Theirs alone comes with its history and who made it.
     let taken = both.load_labels(mine, 1).unwrap().unwrap();
     assert_eq!((&taken.sheet, taken.history.done), (&bob_1, 2));
-    assert!(taken.provenance.iter().all(|by| by.who == "bob"));
+    assert!(taken.history.origins.iter().all(|by| by.who == "bob"));
     assert_eq!(sheets(&mut both, mine, 6), bob_6);
     assert_eq!(both.load_labels(new, 4).unwrap().unwrap().history.done, 1);
     assert_eq!(both.predictions(mine, Some("d1")).unwrap(), [summary]);

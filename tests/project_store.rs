@@ -171,7 +171,10 @@ fn other_labels_than_those_painted_on_are_not_overwritten() {
         .expect("loads")
         .expect("is there");
     assert_eq!((stored.sheet, stored.history.edits.len()), (painted, 1));
-    assert_eq!(stored.provenance, [by("ann")]);
+    let [origin] = stored.history.origins.as_slice() else {
+        panic!("one edit, one origin");
+    };
+    assert_eq!((origin.who.as_str(), &origin.net), ("ann", &by("ann").net));
 
     for (edit, word) in [
         (

@@ -352,6 +352,7 @@ enum Step {
     Redo,
     Cancelled((f32, f32)),
     Fill((f32, f32), Class),
+    Restore(usize),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -363,12 +364,14 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => Just(Step::Redo),
         1 => at().prop_map(Step::Cancelled),
         1 => (at(), class()).prop_map(|(a, c)| Step::Fill(a, c)),
+        1 => (0_usize..12).prop_map(Step::Restore),
     ];
     prop::collection::vec(step, 1..40)
 }
 
 proptest! {
-    /// After every step the sheet equals the replay of its history, and undoing all gives a blank sheet.
+    /// After every step the sheet equals the replay of its history, every pixel knows the edit that changed it last,
+    /// a restored step is as it was, and undoing all gives a blank sheet.
     #[test]
     fn the_sheet_is_always_the_replay_of_its_history(steps in steps()) {
         let mut session = opened(1);
@@ -387,6 +390,18 @@ proptest! {
                     session.apply(Command::Tool(ToolEvent::Press { x, y, erase: false }));
                     session.apply(Command::Tool(ToolEvent::Cancel));
                 }
+                Step::Restore(count) => {
+                    let shown = session.shown.as_ref().expect("a frame is shown");
+                    let History { edits, done, .. } = shown.history.clone();
+                    let mut wanted = Sheet::filled(SIDE, SIDE, 0);
+                    edits.iter().take(count).for_each(|edit| edit.apply(&mut wanted));
+                    session.apply(Command::Restore(count));
+                    let shown = session.shown.as_ref().expect("a frame is shown");
+                    prop_assert_eq!(&wanted, &*shown.sheet);
+                    // What had been done before is still there.
+                    let kept = shown.history.edits.iter().zip(&edits);
+                    prop_assert!(kept.take(done).all(|(now, then)| now == then));
+                }
                 Step::Fill((x, y), class) => {
                     session.apply(Command::SetTool(Tool::Fill));
                     session.apply(Command::SetClass(class));
@@ -395,10 +410,19 @@ proptest! {
             }
             let shown = session.shown.as_ref().expect("a frame is shown");
             let mut replay = Sheet::filled(SIDE, SIDE, 0);
-            for edit in shown.history.edits.iter().take(shown.history.done) {
+            let mut changed = Grid::filled(SIDE, SIDE, None);
+            for (index, edit) in shown.history.edits.iter().take(shown.history.done).enumerate() {
+                let before = replay.clone();
                 edit.apply(&mut replay);
+                for (x, y) in (0..SIDE).flat_map(|y| (0..SIDE).map(move |x| (x, y))) {
+                    if before.get(x, y) != replay.get(x, y) {
+                        *changed.get_mut(x, y).expect("inside") = Some(index);
+                    }
+                }
             }
             prop_assert_eq!(&replay, &*shown.sheet);
+            let last = Grid::from_fn(SIDE, SIDE, |x, y| shown.history.last_change(Pixel { x, y }));
+            prop_assert_eq!(changed, last);
         }
         while session.shown.as_ref().is_some_and(|s| s.history.done > 0) {
             session.apply(Command::Undo);

@@ -43,6 +43,8 @@ pub struct Canvas {
     sizing_from: Option<f32>,
     /// A magnified piece of the frame in a corner while the pointer is on it.
     pub has_loupe: bool,
+    /// The edit that is pointed at in the history, to show where it was made.
+    pub pointed_edit: Option<usize>,
     /// Where the pointer is on the frame (raw slab), for the status bar; `None` in a gap.
     pub pointer: Option<(f32, f32)>,
     /// Where it is in the plane.
@@ -66,6 +68,7 @@ impl Default for Canvas {
             is_stroking: false,
             sizing_from: None,
             has_loupe: true,
+            pointed_edit: None,
             pointer: None,
             pointer_in_plane: None,
             may_paint: true,
@@ -248,6 +251,7 @@ impl Canvas {
             }
             if is_current {
                 self.draw_candidate(&painter, session);
+                self.draw_pointed_edit(&painter, session);
             }
         }
         if self.zoom * scale > VALUE_ZOOM {

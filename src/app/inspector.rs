@@ -15,8 +15,10 @@ pub fn show(
     ui: &mut Ui,
     session: &Session,
     histogram: &mut plots::Histogram,
+    pointed_edit: &mut Option<usize>,
     commands: &mut Vec<Command>,
 ) {
+    *pointed_edit = None;
     egui::ScrollArea::vertical()
         .auto_shrink(false)
         .show(ui, |ui| {
@@ -29,7 +31,7 @@ pub fn show(
                     layers(ui, session, commands);
                     super::underlay::show(ui, session, commands);
                     gap(ui);
-                    label(ui, session, commands);
+                    label(ui, session, pointed_edit, commands);
                     gap(ui);
                     super::differences::panel(ui, session, commands);
                     gap(ui);
@@ -287,7 +289,12 @@ fn layer(
     });
 }
 
-fn label(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
+fn label(
+    ui: &mut Ui,
+    session: &Session,
+    pointed_edit: &mut Option<usize>,
+    commands: &mut Vec<Command>,
+) {
     ui.horizontal(|ui| {
         ui.label(theme::title("Label"));
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
@@ -338,7 +345,7 @@ fn label(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
         });
     });
     review(ui, session, commands);
-    history(ui, session);
+    super::history::show(ui, session, pointed_edit, commands);
 }
 
 fn class_button(
@@ -397,42 +404,5 @@ fn review(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
             }
         });
         ui.label(theme::small(state.name()));
-    });
-}
-
-/// The frame's edits, newest first; undone ones pale.
-fn history(ui: &mut Ui, session: &Session) {
-    let Some(history) = session.shown.as_ref().map(|shown| &shown.history) else {
-        return;
-    };
-    if history.edits.is_empty() {
-        ui.label(theme::small(
-            "No labels yet: accept the prediction, or paint.",
-        ));
-        return;
-    }
-    egui::CollapsingHeader::new(theme::small(match history.done {
-        1 => "1 edit".to_owned(),
-        done => format!("{done} edits"),
-    }))
-    .id_salt("history")
-    .default_open(true)
-    .show(ui, |ui| {
-        egui::ScrollArea::vertical()
-            .id_salt("edits")
-            .max_height(96.0)
-            .auto_shrink([false, true])
-            .show(ui, |ui| {
-                ui.spacing_mut().item_spacing.y = 1.0;
-                for (index, edit) in history.edits.iter().enumerate().rev().take(50) {
-                    let text = egui::RichText::new(&edit.tool).size(theme::SMALL);
-                    let text = if index < history.done {
-                        text
-                    } else {
-                        text.weak().strikethrough()
-                    };
-                    ui.add(egui::Label::new(text).truncate());
-                }
-            });
     });
 }

@@ -8,6 +8,7 @@ mod differences;
 mod frame_cells;
 mod frame_plots;
 mod gpu;
+mod history;
 mod import;
 mod inspector;
 mod key_sheet;
@@ -279,7 +280,13 @@ impl Window {
                 .default_size(theme::INSPECTOR)
                 .size_range(230.0..=420.0)
                 .show(ui, |ui| {
-                    inspector::show(ui, &self.session, &mut self.histogram, &mut self.commands);
+                    inspector::show(
+                        ui,
+                        &self.session,
+                        &mut self.histogram,
+                        &mut self.canvas.pointed_edit,
+                        &mut self.commands,
+                    );
                 });
         }
         if has_run {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::grid::{Grid, PixelRect};
+use super::grid::{Grid, Pixel, PixelRect};
 
 /// What a pixel is, with the codes of every file that leaves the program (labels rule: README).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -142,6 +142,8 @@ pub struct Origin {
     pub who: String,
     /// Seconds since 1970, UTC.
     pub time: f64,
+    /// The digest of the net whose prediction was taken over.
+    pub net: Option<String>,
 }
 
 /// The edits of one frame in order; those from `done` on have been undone and can be redone.
@@ -152,6 +154,8 @@ pub struct History {
     pub done: usize,
     /// Of the first edits, as they came from disk; later ones are of this session.
     pub origins: Vec<Origin>,
+    /// How many edits before the first one are on disk but not in memory.
+    pub older: usize,
 }
 
 impl History {

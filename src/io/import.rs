@@ -242,7 +242,7 @@ pub fn bring(
         Some(stored) => {
             let done = stored.history.edits.iter().take(stored.history.done);
             let edits = done.map(AsRef::as_ref);
-            let hand = incoming::by_hand(&stored.sheet, edits, stored.older, stored.review);
+            let hand = incoming::by_hand(&stored.sheet, edits, stored.history.older, stored.review);
             (stored.sheet, hand, stored.review)
         }
         None => (

@@ -38,6 +38,8 @@ pub struct Preview {
 #[derive(Clone, Debug, Default)]
 pub struct Look {
     pub under: Option<UnderPointer>,
+    /// Which edit of the shown frame gave the pixel under the pointer its class last, as an index of its history.
+    pub changed: Option<usize>,
     pub preview: Option<Preview>,
     /// Of the sheet of the shown frame, as soon as it is counted.
     pub count: Option<SheetCount>,
@@ -101,6 +103,8 @@ impl Session {
         };
         if self.look.seen.as_ref() != Some(&seen) {
             self.look.under = pixel.and_then(|at| self.under(at));
+            let history = self.shown.as_ref().map(|shown| &shown.history);
+            self.look.changed = pixel.zip(history).and_then(|(at, h)| h.last_change(at));
             self.look.preview = pixel.and_then(|at| self.preview(at));
             self.look.seen = Some(seen);
         }

@@ -327,6 +327,7 @@ impl Session {
             Command::WantThumbnails(numbers) => self.want_thumbnails(numbers),
             Command::NextFlagged => self.next_flagged(),
 
+            Command::Restore(count) => self.restore(count),
             Command::SetTool(tool) => self.set_tool(tool),
             Command::SetClass(class) => self.class.current = class,
             Command::SwapClass => self.swap_class(),

@@ -375,6 +375,27 @@ impl Session {
         self.triage_travelled(&edit, back);
     }
 
+    /// Brings the labels of an earlier step back as one new edit; undone steps are done again instead.
+    pub(super) fn restore(&mut self, count: usize) {
+        self.cancel_gesture();
+        let Some(shown) = &self.shown else { return };
+        let history = &shown.history;
+        let count = count.min(history.edits.len());
+        if count >= history.done {
+            let steps = count - history.done;
+            return (0..steps).for_each(|_| self.travel(false));
+        }
+        let name = match count + history.older {
+            0 => "restore the blank sheet".to_owned(),
+            step => format!("restore step {step}"),
+        };
+        let state = history.state(&shown.sheet, count);
+        self.change(&name, None, |sheet, _| {
+            *sheet = state;
+            sheet.rect()
+        });
+    }
+
     pub(super) fn clear_sheet(&mut self) {
         self.change("clear", None, |sheet, _| {
             sheet.cells_mut().fill(0);

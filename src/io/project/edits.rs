@@ -61,7 +61,7 @@ impl Project {
             let Some(found) = read_edit(transaction, &row, position, path)? else {
                 return Ok(());
             };
-            let (edit, by, _) = found.ok_or_else(|| Error::Damaged {
+            let (edit, by) = found.ok_or_else(|| Error::Damaged {
                 frame,
                 what: format!(
                     "step {} of its history does not fit its digest",

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
-use super::edits::Provenance;
 use super::review;
 use super::runs::RunKey;
 use super::sheets::{Digest32, SheetRow, decompress, digest_of_edit};
@@ -20,13 +19,9 @@ const HISTORY_BYTES: usize = 256 << 20;
 #[derive(Clone, Debug)]
 pub struct StoredLabels {
     pub sheet: Sheet,
-    /// The edits in order, undone ones included; the oldest may be missing, see `older`.
+    /// The edits in order, undone ones included, with who made each; the oldest may be missing, see [`History::older`].
     pub history: History,
-    /// How many edits before the history's first are on disk but not in memory.
-    pub older: usize,
     pub review: Review,
-    /// Who made each edit of `history`.
-    pub provenance: Vec<Provenance>,
     /// The sheet's digest as stored.
     pub digest: [u8; 32],
     /// What the user should know: a sheet that had to be built anew, a history that is cut.
@@ -69,7 +64,7 @@ impl Project {
 }
 
 /// One row of the history: `None` inside when its digest does not fit.
-pub(super) type Step = Option<(Edit, Provenance, f64)>;
+pub(super) type Step = Option<(Edit, Origin)>;
 
 const STEP: &str = "x0, y0, x1, y1, tool, curator, net, digest, before, after, time";
 
@@ -91,12 +86,12 @@ fn step(row: &Row<'_>, sheet: &SheetRow) -> rusqlite::Result<Step> {
         after,
         tool: row.get(4)?,
     };
-    let provenance = Provenance {
+    let origin = Origin {
         who: row.get(5)?,
         net: row.get(6)?,
+        time: row.get(10)?,
     };
-    let time = row.get(10)?;
-    Ok((digest_of_edit(&edit) == digest).then_some((edit, provenance, time)))
+    Ok((digest_of_edit(&edit) == digest).then_some((edit, origin)))
 }
 
 /// Values that cannot be what was written are damage, as a digest that does not fit is.
@@ -141,9 +136,7 @@ fn load(
         let stored = review.map(|review| StoredLabels {
             sheet: Sheet::filled(width, height, 0),
             history: History::default(),
-            older: 0,
             review,
-            provenance: Vec::new(),
             digest: [0; 32],
             notice: None,
         });
@@ -165,7 +158,7 @@ fn load(
             sheet
         }
     };
-    let (history, provenance, older, cut) = read_history(transaction, &row, path)?;
+    let (history, cut) = read_history(transaction, &row, path)?;
     if cut {
         let sentence = format!(
             "Part of the history of frame {frame} is damaged; its labels are whole, but not every step can be undone."
@@ -175,9 +168,7 @@ fn load(
     let stored = StoredLabels {
         sheet,
         history,
-        older,
         review: review.unwrap_or(Review::Started),
-        provenance,
         digest: row.digest,
         notice,
     };
@@ -193,19 +184,19 @@ fn rebuild(
     let mut sheet = Sheet::filled(row.width, row.height, 0);
     for position in 0..row.done {
         match read_edit(transaction, row, position, path)? {
-            Some(Some((edit, ..))) => edit.apply(&mut sheet),
+            Some(Some((edit, _))) => edit.apply(&mut sheet),
             _ => return Ok(None),
         }
     }
     Ok((row.digest_of_cells(&sheet) == row.digest).then_some(sheet))
 }
 
-/// The newest edits without a gap around `done`: history, who made each, how many are older, whether damage cut it.
+/// The newest edits without a gap around `done`, and whether damage cut them.
 fn read_history(
     transaction: &Transaction<'_>,
     row: &SheetRow,
     path: &Path,
-) -> Result<(History, Vec<Provenance>, usize, bool), Error> {
+) -> Result<(History, bool), Error> {
     let (mut past, mut future) = (Vec::new(), Vec::new());
     let mut bytes = 0;
     let mut cut = false;
@@ -232,19 +223,14 @@ fn read_history(
             _ => break,
         }
     }
-    let done = past.len();
     let mut history = History {
-        done,
+        done: past.len(),
+        older: first,
         ..History::default()
     };
-    let mut provenance = Vec::new();
-    for (edit, by, time) in past.into_iter().rev().chain(future) {
+    for (edit, origin) in past.into_iter().rev().chain(future) {
         history.edits.push(Arc::new(edit));
-        history.origins.push(Origin {
-            who: by.who.clone(),
-            time,
-        });
-        provenance.push(by);
+        history.origins.push(origin);
     }
-    Ok((history, provenance, first, cut))
+    Ok((history, cut))
 }
