@@ -39,6 +39,7 @@ fn blank() -> LoadedLabels {
     LoadedLabels {
         sheet: Arc::new(Sheet::filled(SIDE, SIDE, 0)),
         history: History::default(),
+        pixels: None,
     }
 }
 

@@ -18,7 +18,13 @@ use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 use sha2::{Digest, Sha256};
 
+/// `PEAKNET_KILLS` asks for more.
 const ROUNDS: u64 = 100;
+
+fn rounds() -> u64 {
+    let asked = std::env::var("PEAKNET_KILLS").ok();
+    asked.and_then(|text| text.parse().ok()).unwrap_or(ROUNDS)
+}
 const FRAMES: usize = 3;
 const WIDTH: usize = 96;
 const HEIGHT: usize = 80;
@@ -143,7 +149,8 @@ fn what_was_saved_survives_a_kill_of_the_whole_editor() {
     let mut rng = Pcg64::seed_from_u64(7);
     let mut saved: Vec<Option<String>> = vec![None; FRAMES];
     let mut lines = 0;
-    for round in 0..ROUNDS {
+    let rounds = rounds();
+    for round in 0..rounds {
         let program = std::env::current_exe().expect("the test knows its name");
         let mut child = Process::new(program)
             .args([
@@ -223,8 +230,9 @@ fn what_was_saved_survives_a_kill_of_the_whole_editor() {
             *saved = Some(now);
         }
     }
+    println!("{rounds} kills, {lines} gestures that were called saved: all there");
     assert!(
-        lines > 2 * ROUNDS,
+        lines > 2 * rounds,
         "the editor got hardly anything done: {lines} gestures"
     );
 }

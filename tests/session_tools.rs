@@ -68,6 +68,7 @@ fn labels(sheet: Sheet) -> LoadedLabels {
     LoadedLabels {
         sheet: Arc::new(sheet),
         history: History::default(),
+        pixels: None,
     }
 }
 

@@ -175,7 +175,11 @@ impl World {
             Job::LoadLabels { key, .. } => {
                 let (sheet, history) = self.labels_of(key.number).clone();
                 let sheet = Arc::new(sheet);
-                let result = Ok(LoadedLabels { sheet, history });
+                let result = Ok(LoadedLabels {
+                    sheet,
+                    history,
+                    pixels: None,
+                });
                 vec![Report::Labels { key, result }]
             }
             Job::StoreEdit { key, edit, .. } => {

@@ -29,6 +29,7 @@ pub mod rings;
 pub mod score;
 pub mod sector;
 pub mod simulate;
+pub mod source;
 pub mod stack;
 pub mod suspects;
 pub mod threshold;

@@ -10,6 +10,7 @@ use super::set::{self, SetFrame, SetHeader, SetSummary};
 use super::{Error, OpenOptions, Run, open_run};
 use crate::domain::incoming::CodeMap;
 use crate::domain::labels::Sheet;
+use crate::domain::source::digest_of_pixels;
 use crate::fs::{self, Pending};
 
 pub use super::project::Which;
@@ -141,6 +142,7 @@ impl Labels<'_> {
         };
         let all = self.frames.len();
         let mut open: Option<(RunKey, Run)> = None;
+        let mut changed = Vec::new();
         let items = (0..all).map(|index| {
             progress(index, all);
             let at = self.frames[index];
@@ -165,8 +167,15 @@ impl Labels<'_> {
                 "reviewed": facts.reviewed,
                 "project": self.project.path(),
             });
+            let frame = run.read_frame(at.frame)?;
+            let known = self.project.pixels_of(at.run, at.frame);
+            if let Some(known) = known.map_err(Error::from)?
+                && known.digest != digest_of_pixels(&frame.pixels)
+            {
+                changed.push(at.frame + 1);
+            }
             Ok(SetFrame {
-                frame: run.read_frame(at.frame)?,
+                frame,
                 sheet: self.sheet(index)?,
                 run: numbers[index],
                 split: splits[index],
@@ -176,7 +185,7 @@ impl Labels<'_> {
         let summary = set::write_set(out, &header, items, force)?;
         Ok(Exported {
             frames: summary.frames,
-            notices: notice.into_iter().collect(),
+            notices: notice.into_iter().chain(said_of(&changed)).collect(),
             set: Some(summary),
         })
     }
@@ -282,6 +291,23 @@ impl Labels<'_> {
         }
         Ok(done(all))
     }
+}
+
+/// What the user should know of frames, counted from 1, whose labels were made on other pixels.
+fn said_of(changed: &[usize]) -> Option<String> {
+    const NAMED: usize = 10;
+    if changed.is_empty() {
+        return None;
+    }
+    let mut names: Vec<String> = changed.iter().take(NAMED).map(usize::to_string).collect();
+    if changed.len() > NAMED {
+        names.push(format!("{} more", changed.len() - NAMED));
+    }
+    Some(format!(
+        "these frames have other pixels than when they were labelled (counted from 1: {}); check that their labels \
+         still fit and confirm them",
+        names.join(", ")
+    ))
 }
 
 fn done(frames: usize) -> Exported {

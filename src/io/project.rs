@@ -10,6 +10,7 @@ mod history;
 mod lease;
 pub mod merge;
 mod notes;
+mod pixels;
 mod predictions;
 mod review;
 mod runs;

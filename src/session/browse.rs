@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::beneath::Thumbnails;
 use super::command::{Layers, RunRequest, View};
 use super::job::{FrameKey, Job, LoadedFrame, LoadedLabels, ProjectState};
+use super::source::SourceState;
 use super::table::Rows;
 use super::{Cure, Notice, NoticeKind, Session};
 use crate::domain::assembly::Assembly;
@@ -46,6 +47,7 @@ pub struct Shown {
     pub history: History,
     /// Why this frame's labels must not be painted on.
     pub read_only: Option<String>,
+    pub source: SourceState,
 }
 
 /// Pixels and labels that were asked for; shown when both are there.
@@ -474,7 +476,11 @@ impl Session {
             sheet: labels.sheet,
             history: labels.history,
             read_only,
+            source: SourceState::Unknown,
         });
+        if let Some(known) = labels.pixels {
+            self.check_source(known);
+        }
         self.sheet_changed_wholly();
         self.ask_stack();
         if self.tone_wanted {
@@ -538,5 +544,6 @@ fn empty_labels(width: usize, height: usize) -> LoadedLabels {
     LoadedLabels {
         sheet: Arc::new(Sheet::filled(width, height, 0)),
         history: History::default(),
+        pixels: None,
     }
 }

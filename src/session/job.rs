@@ -18,6 +18,7 @@ use crate::domain::listed::Listed;
 use crate::domain::peaks::Peak;
 use crate::domain::queue::Candidate;
 use crate::domain::rings::Segment;
+use crate::domain::source::LabelledPixels;
 use crate::domain::stack::Combine;
 
 /// One frame of one opening of a run: answers that carry an old key are dropped.
@@ -45,6 +46,19 @@ pub struct LoadedFrame {
 pub struct LoadedLabels {
     pub sheet: Arc<Sheet>,
     pub history: History,
+    /// The pixels that they were made on, where that was noted.
+    pub pixels: Option<LabelledPixels>,
+}
+
+/// The digest of a frame's pixels is wanted.
+#[derive(Clone, Debug)]
+pub struct DigestRequest {
+    pub key: FrameKey,
+    pub frame: Arc<Frame>,
+    /// Where the run lies, as [`RunInfo::source`] says.
+    pub source: String,
+    /// What it is held against; `None` = it shall be noted.
+    pub known: Option<LabelledPixels>,
 }
 
 /// What a net says of one frame.
@@ -245,6 +259,9 @@ pub enum Job {
     StoreRedo(FrameKey),
     StoreReview(FrameKey, Review),
     StoreNote(FrameKey, Note),
+    /// What [`Report::Digested`] has answered.
+    StorePixels(FrameKey, LabelledPixels),
+    Digest(Box<DigestRequest>),
     StoreView {
         run: u64,
         frame: usize,
@@ -403,6 +420,12 @@ pub enum Report {
         key: FrameKey,
         net: u64,
         disagreement: f32,
+    },
+    /// The pixels of a frame as they are now, and what they were to be held against.
+    Digested {
+        key: FrameKey,
+        now: LabelledPixels,
+        known: Option<LabelledPixels>,
     },
     /// One write of this session is safe on disk.
     Stored,

@@ -15,6 +15,7 @@ pub mod playback;
 pub mod predict;
 pub mod review;
 pub mod second;
+pub mod source;
 pub mod table;
 pub mod tool;
 pub mod triage;
@@ -454,6 +455,7 @@ impl Session {
                 version,
                 count,
             } => self.counted(key, version, count),
+            Report::Digested { key, now, known } => self.digested(key, now, known.as_ref()),
             Report::Stored => self.stored(),
             Report::StoreFailed(reason) => self.store_failed(reason),
             Report::Nets(nets) => self.nets_listed(nets),

@@ -332,6 +332,7 @@ impl Session {
 
     /// A changed frame is no longer confirmed.
     pub(super) fn mark_started(&mut self, number: usize) {
+        self.note_source();
         if let Some(row) = self.rows.get_mut(number) {
             row.review = Review::Started;
             row.is_labelled = self.shown.as_ref().is_some_and(|s| s.history.done > 0);

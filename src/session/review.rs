@@ -17,6 +17,9 @@ impl Session {
         }
         self.unsaved += 1;
         self.jobs.push(Job::StoreReview(key, review));
+        if review == Review::Confirmed {
+            self.renew_source();
+        }
     }
 
     pub(super) fn confirm(&mut self) {

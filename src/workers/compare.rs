@@ -1,7 +1,9 @@
-//! The thread that holds one opinion of a frame against another: differences of the shown one, candidates of many.
+//! The thread that holds one opinion of a frame against another: differences of the shown one, candidates of many; and
+//! its pixels against those that were labelled.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::Shared;
 use super::desk::Desk;
@@ -10,12 +12,14 @@ use crate::domain::difference::{Comparison, Judged, Reference, differences};
 use crate::domain::frame::Frame;
 use crate::domain::listed::Listed;
 use crate::domain::queue::{Candidate, Opinion, candidates};
-use crate::session::job::{CompareRequest, FrameKey, Predicted, Report, Side};
+use crate::domain::source::{LabelledPixels, digest_of_pixels};
+use crate::session::job::{CompareRequest, DigestRequest, FrameKey, Predicted, Report, Side};
 
 #[derive(Default)]
 pub struct Wanted {
     pub compare: Option<(u64, Box<CompareRequest>)>,
     pub gather: VecDeque<Gather>,
+    pub digests: VecDeque<Box<DigestRequest>>,
 }
 
 /// The candidates of one frame are wanted.
@@ -30,6 +34,7 @@ pub struct Gather {
 enum Work {
     Compare(u64, Box<CompareRequest>),
     Gather(Gather),
+    Digest(Box<DigestRequest>),
 }
 
 pub fn start(shared: Arc<Shared>) -> std::io::Result<Arc<Desk<Wanted>>> {
@@ -45,6 +50,11 @@ pub fn start(shared: Arc<Shared>) -> std::io::Result<Arc<Desk<Wanted>>> {
                         key: request.key,
                         serial,
                         comparison: Arc::new(compare(&request)),
+                    }),
+                    Work::Digest(request) => shared.report(Report::Digested {
+                        key: request.key,
+                        now: pixels_of(&request),
+                        known: request.known,
                     }),
                     Work::Gather(gather) => {
                         // Its run is closed: nobody waits for it.
@@ -66,10 +76,29 @@ pub fn start(shared: Arc<Shared>) -> std::io::Result<Arc<Desk<Wanted>>> {
 
 /// The frame on screen comes before those of the queue.
 fn take(wanted: &mut Wanted) -> Option<Work> {
+    if let Some(request) = wanted.digests.pop_front() {
+        return Some(Work::Digest(request));
+    }
     if let Some((serial, request)) = wanted.compare.take() {
         return Some(Work::Compare(serial, request));
     }
     wanted.gather.pop_front().map(Work::Gather)
+}
+
+fn pixels_of(request: &DigestRequest) -> LabelledPixels {
+    let seconds = |time: SystemTime| {
+        let since = time.duration_since(SystemTime::UNIX_EPOCH);
+        since.map_or(0.0, |since| since.as_secs_f64())
+    };
+    let facts = std::fs::metadata(&request.source)
+        .ok()
+        .filter(std::fs::Metadata::is_file);
+    LabelledPixels {
+        digest: digest_of_pixels(&request.frame.pixels),
+        bytes: facts.as_ref().map(std::fs::Metadata::len),
+        modified: (facts.and_then(|facts| facts.modified().ok())).map(seconds),
+        noted: seconds(SystemTime::now()),
+    }
 }
 
 fn compare(request: &CompareRequest) -> Comparison {

@@ -346,6 +346,12 @@ impl Workers {
                 Job::StoreEdit { key, edit, net } => {
                     self.tell_project(project::Task::Edit { key, edit, net });
                 }
+                Job::StorePixels(key, pixels) => {
+                    self.tell_project(project::Task::Pixels(key, pixels));
+                }
+                Job::Digest(request) => {
+                    self.compare.ask(|wanted| wanted.digests.push_back(request))
+                }
                 Job::StoreUndo(key) => self.tell_project(project::Task::Undo(key)),
                 Job::StoreRedo(key) => self.tell_project(project::Task::Redo(key)),
                 Job::StoreReview(key, review) => {

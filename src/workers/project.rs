@@ -12,6 +12,7 @@ use super::import::Bring;
 use crate::domain::columns::Note;
 use crate::domain::frame::RunInfo;
 use crate::domain::labels::{Edit, History, Review, Sheet};
+use crate::domain::source::LabelledPixels;
 use crate::io;
 use crate::io::export::{self, Which};
 use crate::io::import;
@@ -49,6 +50,7 @@ pub enum Task {
     Redo(FrameKey),
     Review(FrameKey, Review),
     Note(FrameKey, Note),
+    Pixels(FrameKey, LabelledPixels),
     View {
         run: u64,
         frame: usize,
@@ -171,6 +173,9 @@ impl Keeper {
             Task::Note(key, note) => self.write(key, true, |project, run| {
                 project.set_note(run, key.number, &note)
             }),
+            Task::Pixels(key, pixels) => self.write(key, false, |project, run| {
+                project.store_pixels(run, key.number, &pixels)
+            }),
             Task::View { run, frame, view } => self.view = Some((run, frame, view)),
             Task::Export { out, format, force } => {
                 let result = self.export(out, &format, force);
@@ -258,6 +263,7 @@ impl Keeper {
         let blank = || LoadedLabels {
             sheet: sheet.clone(),
             history: History::default(),
+            pixels: None,
         };
         let Some(open) = self.opened(key) else {
             return Ok(blank());
@@ -271,12 +277,15 @@ impl Keeper {
         let Some(stored) = stored else {
             return Ok(blank());
         };
+        // What cannot be read here was said of the labels already, or is only missing.
+        let pixels = project.pixels_of(*run, key.number).unwrap_or_default();
         if let Some(notice) = stored.notice {
             self.shared.report(Report::Notice(notice));
         }
         Ok(LoadedLabels {
             sheet: Arc::new(stored.sheet),
             history: stored.history,
+            pixels,
         })
     }
 
@@ -391,6 +400,9 @@ impl Keeper {
             &mut |_, _| {},
         )
         .map_err(|error| error.to_string())?;
+        for notice in summary.notices {
+            self.shared.report(Report::Notice(notice));
+        }
         Ok(format!(
             "Exported {} frames to {}.",
             summary.frames,

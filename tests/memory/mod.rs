@@ -184,6 +184,7 @@ impl Memory {
         LoadedLabels {
             sheet: Arc::new(sheet),
             history,
+            pixels: None,
         }
     }
 

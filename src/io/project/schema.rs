@@ -67,6 +67,11 @@ const STEPS: &[&str] = &[
     marked INTEGER NOT NULL, tags TEXT NOT NULL, comment TEXT NOT NULL,
     curator TEXT NOT NULL, time REAL NOT NULL,
     PRIMARY KEY (run, frame)) WITHOUT ROWID;",
+    // 3: the pixels that were labelled; times are seconds since 1970.
+    "CREATE TABLE pixels (
+    run INTEGER NOT NULL REFERENCES runs (run), frame INTEGER NOT NULL,
+    digest BLOB NOT NULL, bytes INTEGER, modified REAL, time REAL NOT NULL,
+    PRIMARY KEY (run, frame)) WITHOUT ROWID;",
 ];
 
 /// The steps from a version to the newest.
