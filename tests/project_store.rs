@@ -524,7 +524,10 @@ fn notes_come_back_and_an_older_project_is_brought_up_to_date_with_a_copy_kept()
     assert_eq!(project.notes(run).expect("read"), [(2, note.clone())]);
     drop(project);
     // What the first version of the program has left.
-    sql(&path, "DROP TABLE notes; PRAGMA user_version = 1");
+    sql(
+        &path,
+        "DROP TABLE notes; DROP TABLE pixels; PRAGMA user_version = 1",
+    );
     let old = Project::open(&path, Mode::Read).expect("an old file may be read as it is");
     assert_eq!(old.notes(run).expect("none"), []);
     drop(old);

@@ -13,6 +13,7 @@ pub enum Action {
     Open,
     OpenFolder,
     OpenProject,
+    RecoverProject,
     OpenPath,
     OpenGeometry,
     Demo,
@@ -180,6 +181,12 @@ pub const TABLE: &[Entry] = &[
         &[(CTRL_SHIFT, Key::O)],
     ),
     entry(Action::OpenProject, Menu::File, "Open a project...", &[]),
+    entry(
+        Action::RecoverProject,
+        Menu::File,
+        "Recover a damaged project",
+        &[],
+    ),
     entry(
         Action::OpenPath,
         Menu::File,

@@ -175,6 +175,7 @@ pub fn is_possible(session: &Session, action: Action) -> bool {
         Action::Decide(_) => session.triage.is_on && session.triage.current.is_some(),
         Action::TakeBack => session.triage.is_on && !session.triage.done.is_empty(),
         Action::Assembled => session.assembly.is_some(),
+        Action::RecoverProject => session.project.is_some(),
         Action::Import => session.run.is_some() && session.importing.is_none(),
         Action::Next
         | Action::Previous
@@ -323,6 +324,7 @@ impl Window {
             Action::Open => Command::OpenDialog,
             Action::OpenFolder => Command::OpenFolderDialog,
             Action::OpenProject => Command::OpenProjectDialog,
+            Action::RecoverProject => Command::RecoverProject,
             Action::OpenPath => Command::TypePath,
             Action::OpenGeometry => Command::OpenGeometryDialog,
             Action::Demo => Command::OpenDemo,

@@ -235,6 +235,7 @@ pub fn notices(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
                 }
                 let cure = notice.cure.map(|cure| match cure {
                     Cure::RetryStore => ("Try again", Command::RetryStore),
+                    Cure::RecoverProject => ("Recover", Command::RecoverProject),
                     Cure::OpenAnother => ("Open another...", Command::OpenDialog),
                 });
                 if let Some((text, command)) = cure

@@ -23,6 +23,7 @@ mod output;
 mod predict;
 mod rank;
 mod reading;
+mod recover;
 mod score;
 mod simulate;
 mod train;
@@ -65,6 +66,8 @@ pub enum Command {
     Export(export::ExportArguments),
     /// Compare two curators' projects of the same runs, and make them one
     Merge(merge::MergeArguments),
+    /// Make a sound project of what a damaged one and its copy still hold
+    Recover(recover::RecoverArguments),
     /// List the frames of a project or run, those first that need a look most
     Rank(rank::RankArguments),
     /// Make labelled frames with known truth
@@ -169,6 +172,7 @@ pub fn run(command: Command) -> Outcome {
         Command::Import(arguments) => import::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
         Command::Merge(arguments) => merge::run(&arguments),
+        Command::Recover(arguments) => recover::run(&arguments),
         Command::Rank(arguments) => rank::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Calibrate(arguments) => calibrate::run(&arguments),

@@ -12,7 +12,9 @@ pub mod merge;
 mod notes;
 mod pixels;
 mod predictions;
+mod recover;
 mod review;
+mod rows;
 mod runs;
 mod schema;
 mod sheets;
@@ -25,6 +27,7 @@ pub use edits::Provenance;
 pub use facts::LabelFacts;
 pub use history::StoredLabels;
 pub use predictions::PredictionSummary;
+pub use recover::{Recovered, backup_path, recover};
 pub use review::{LabelledFrame, Which};
 pub use runs::{RunKey, StoredRun, default_path, runs_of};
 
@@ -50,7 +53,7 @@ pub enum Error {
     NotAProject { path: PathBuf },
     #[error("the project was made by a newer version of this program (format {found}, this one knows {}); update the program: {}", schema::VERSION, path.display())]
     TooNew { found: i64, path: PathBuf },
-    #[error("the labels of frame {frame} are damaged: {what}; the frame stays read-only, restore the project from a backup or import its labels anew: {}", path.display())]
+    #[error("the labels of frame {frame} are damaged: {what}; the frame stays read-only; recover the project (File menu, or peaknet recover) or import its labels anew: {}", path.display())]
     Damaged {
         frame: usize,
         what: String,
@@ -87,6 +90,21 @@ impl Error {
     pub fn closed(path: &Path) -> Self {
         Self::Closed {
             path: path.to_owned(),
+        }
+    }
+
+    /// Whether the file is damaged, so that recovering it may help.
+    pub fn is_damage(&self) -> bool {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        match self {
+            Self::Damaged { .. } => true,
+            // A file whose first page is gone looks like no project; its copy tells them apart.
+            Self::NotAProject { path } => backup_path(path).exists(),
+            Self::Database { source, .. } => matches!(
+                source.sqlite_error_code(),
+                Some(DatabaseCorrupt | NotADatabase)
+            ),
+            _ => false,
         }
     }
 
@@ -128,7 +146,7 @@ fn cure(error: &rusqlite::Error) -> &'static str {
             "allow writing to the file and its folder"
         }
         Some(ErrorCode::CannotOpen) => "check that the folder exists and may be written",
-        Some(ErrorCode::DatabaseCorrupt) => "restore it from a backup",
+        Some(ErrorCode::DatabaseCorrupt) => "recover it: File menu, or peaknet recover",
         _ => "check the disk and its space",
     }
 }

@@ -275,7 +275,8 @@ impl Session {
                     self.view_version += 1;
                 }
                 if let Some(reason) = &state.read_only {
-                    self.notice(reason.clone());
+                    let cure = state.is_damaged.then_some(Cure::RecoverProject);
+                    self.notice_with(reason.clone(), cure);
                 }
                 self.read_only = state.read_only;
                 self.project = Some(state.path);
@@ -294,6 +295,22 @@ impl Session {
         }
         let first = wanted.unwrap_or(0).min(self.rows.len().saturating_sub(1));
         self.select(first);
+    }
+
+    /// The project is opened again when it is recovered; until then nothing can be painted.
+    pub(super) fn recover_project(&mut self) {
+        self.finish_gesture();
+        let Some(open) = &self.run else { return };
+        self.jobs.push(Job::RecoverProject {
+            run: open.serial,
+            info: open.info.clone(),
+        });
+        let is_cure = |notice: &Notice| notice.cure == Some(Cure::RecoverProject);
+        self.notices.retain(|notice| !is_cure(notice));
+        self.read_only = Some("The project is being recovered.".to_owned());
+        if let Some(shown) = &mut self.shown {
+            shown.read_only.clone_from(&self.read_only);
+        }
     }
 
     /// The key of a frame of the open run.

@@ -169,6 +169,8 @@ pub enum Command {
     /// The next frame that was put aside with a question.
     NextFlagged,
 
+    /// Makes a sound project of the damaged one; the damaged file is kept.
+    RecoverProject,
     /// The shown frame's labels as they were after so many edits of those in memory, as one new edit.
     Restore(usize),
     SetTool(Tool),

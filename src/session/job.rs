@@ -134,6 +134,8 @@ pub struct ProjectState {
     pub path: PathBuf,
     /// Why labels cannot be written, in a sentence; `None` = they can.
     pub read_only: Option<String>,
+    /// The file is damaged: recovering it may help.
+    pub is_damaged: bool,
     pub reviews: Vec<(usize, Review)>,
     pub notes: Vec<(usize, Note)>,
     /// Frames with labels, whether looked at since or not.
@@ -268,6 +270,11 @@ pub enum Job {
         view: Option<View>,
     },
     RetryStore,
+    /// Puts what can be saved of the open run's damaged project, and of its copy, in its place.
+    RecoverProject {
+        run: u64,
+        info: Arc<RunInfo>,
+    },
     Stack(StackOrder),
     Powder(PowderOrder),
     StopPowder,

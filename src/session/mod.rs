@@ -73,6 +73,7 @@ pub enum NoticeKind {
 pub enum Cure {
     RetryStore,
     OpenAnother,
+    RecoverProject,
 }
 
 /// A path that the window asks for, and why it asks itself.
@@ -328,6 +329,7 @@ impl Session {
             Command::WantThumbnails(numbers) => self.want_thumbnails(numbers),
             Command::NextFlagged => self.next_flagged(),
 
+            Command::RecoverProject => self.recover_project(),
             Command::Restore(count) => self.restore(count),
             Command::SetTool(tool) => self.set_tool(tool),
             Command::SetClass(class) => self.class.current = class,

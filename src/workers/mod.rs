@@ -361,6 +361,9 @@ impl Workers {
                 Job::StoreView { run, frame, view } => {
                     self.tell_project(project::Task::View { run, frame, view });
                 }
+                Job::RecoverProject { run, info } => {
+                    self.tell_project(project::Task::Recover { run, info });
+                }
                 Job::RetryStore => self.shared.retry.store(true, Ordering::Relaxed),
                 Job::Export { out, format, force } => {
                     self.tell_project(project::Task::Export { out, format, force });

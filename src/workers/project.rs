@@ -1,6 +1,6 @@
 //! The thread that owns the label database: every write in order, each tried until it is on disk.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -16,12 +16,16 @@ use crate::domain::source::LabelledPixels;
 use crate::io;
 use crate::io::export::{self, Which};
 use crate::io::import;
-use crate::io::project::{Mode, Project, Provenance, RunKey};
+use crate::io::project::{Mode, Project, Provenance, Recovered, RunKey};
 use crate::session::command::View;
 use crate::session::job::{FrameKey, LoadedLabels, ProjectState, Report};
 
 /// How long a view rests before it is written, so that zooming does not keep the disk busy.
 const VIEW_RESTS: Duration = Duration::from_millis(400);
+/// How long nothing is written before a copy of the project is kept.
+const COPY_RESTS: Duration = Duration::from_secs(20);
+/// How long a copy is new enough.
+const COPY_AGES: Duration = Duration::from_secs(600);
 /// How long a failed write waits before it is tried again by itself.
 const RETRY_AFTER: Duration = Duration::from_secs(3);
 
@@ -45,6 +49,11 @@ pub enum Task {
         key: FrameKey,
         edit: Arc<Edit>,
         net: Option<String>,
+    },
+    /// Makes the damaged project of the open run sound, as far as it and its copy allow.
+    Recover {
+        run: u64,
+        info: Arc<RunInfo>,
     },
     Undo(FrameKey),
     Redo(FrameKey),
@@ -82,6 +91,9 @@ struct Open {
     path: PathBuf,
     info: Arc<RunInfo>,
     database: Option<(Project, RunKey)>,
+    /// Something was written that the copy beside the project has not.
+    is_changed: bool,
+    copied: Option<Instant>,
 }
 
 struct Keeper {
@@ -117,28 +129,29 @@ pub fn start(
 impl Keeper {
     fn work(&mut self) {
         while !self.closing {
-            let task = if self.view.is_some() {
-                match self.tasks.recv_timeout(VIEW_RESTS) {
-                    Ok(task) => task,
-                    Err(RecvTimeoutError::Timeout) => {
-                        self.write_view();
-                        continue;
-                    }
-                    Err(RecvTimeoutError::Disconnected) => break,
-                }
+            let rests = if self.view.is_some() {
+                VIEW_RESTS
+            } else if self.wants_copy() {
+                COPY_RESTS
             } else {
-                let Ok(task) = self.tasks.recv() else { break };
-                task
+                Duration::MAX
             };
-            self.do_task(task);
+            match self.tasks.recv_timeout(rests) {
+                Ok(task) => self.do_task(task),
+                Err(RecvTimeoutError::Timeout) if self.view.is_some() => self.write_view(),
+                Err(RecvTimeoutError::Timeout) => self.keep_copy(),
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
         }
         self.write_view();
+        self.leave();
     }
 
     fn do_task(&mut self, task: Task) {
         match task {
             Task::Open { run, path, info } => {
                 self.write_view();
+                self.leave();
                 let result = self.open_project(run, path, info);
                 self.shared.report(Report::ProjectOpened { run, result });
             }
@@ -164,6 +177,15 @@ impl Keeper {
                     };
                     project.store_edit(run, key.number, &edit, &provenance)
                 });
+            }
+            Task::Recover { run, info } => {
+                self.write_view();
+                let path = self.open.take().map(|open| open.path);
+                if let Some(path) = path {
+                    self.recover(&path);
+                    let result = self.open_project(run, Some(path), info);
+                    self.shared.report(Report::ProjectOpened { run, result });
+                }
             }
             Task::Undo(key) => self.write(key, true, |project, run| project.undo(run, key.number)),
             Task::Redo(key) => self.write(key, true, |project, run| project.redo(run, key.number)),
@@ -215,33 +237,21 @@ impl Keeper {
             path: path.clone(),
             info,
             database: None,
+            is_changed: false,
+            copied: None,
         };
         if path.exists() {
             let mode = Mode::Write {
                 who: self.curator.clone(),
             };
-            let mut project = match Project::open(&path, mode) {
-                Ok(project) => project,
-                Err(error) => {
-                    let project =
-                        Project::open(&path, Mode::Read).map_err(|_| error.to_string())?;
+            match open_database(&path, mode, &open.info, &mut state) {
+                Ok(database) => open.database = database,
+                // The run can still be looked at.
+                Err(error) if error.is_damage() => {
                     state.read_only = Some(error.to_string());
-                    project
+                    state.is_damaged = true;
                 }
-            };
-            let found = if state.read_only.is_some() {
-                project.find_run(&open.info)
-            } else {
-                project.add_run(&open.info).map(Some)
-            };
-            if let Some(key) = found.map_err(|e| e.to_string())? {
-                state.reviews = project.review_states(key).map_err(|e| e.to_string())?;
-                state.notes = project.notes(key).map_err(|e| e.to_string())?;
-                state.labelled = project.labelled(key).map_err(|e| e.to_string())?;
-                if let Some(text) = project.load_view(key).map_err(|e| e.to_string())? {
-                    (state.last_frame, state.view) = parse_view(&text);
-                }
-                open.database = Some((project, key));
+                Err(error) => return Err(error.to_string()),
             }
         }
         self.open = Some(open);
@@ -303,6 +313,7 @@ impl Keeper {
             let result =
                 ensure_database(open, &curator).and_then(|(project, run)| act(project, run));
             let Err(error) = result else {
+                open.is_changed = true;
                 if counted {
                     self.shared.report(Report::Stored);
                 }
@@ -348,6 +359,74 @@ impl Keeper {
             Err(error) => Err(error.to_string()),
         };
         Some(done)
+    }
+
+    /// Whether the copy beside the project is older than what was written, and not made just now.
+    fn wants_copy(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| {
+            let is_new = open.copied.is_some_and(|then| then.elapsed() < COPY_AGES);
+            open.is_changed && !is_new
+        })
+    }
+
+    fn keep_copy(&mut self) {
+        let Some(open) = &mut self.open else { return };
+        open.copied = Some(Instant::now());
+        let Some((project, _)) = &open.database else {
+            return;
+        };
+        match project.back_up() {
+            Ok(()) => open.is_changed = false,
+            Err(error) => self.shared.report(Report::Notice(error.to_string())),
+        }
+    }
+
+    /// The project is closed: what was written since the last copy goes into the next one.
+    fn leave(&mut self) {
+        if self.open.as_ref().is_some_and(|open| open.is_changed) {
+            self.keep_copy();
+        }
+        self.open = None;
+    }
+
+    /// Puts what can be saved of a project in its place; the damaged file stays beside it.
+    fn recover(&self, path: &Path) {
+        let beside = |ending: &str| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(ending);
+            PathBuf::from(name)
+        };
+        let fresh = beside(".recovered");
+        let found = match io::project::recover(path, &fresh, true, &self.curator) {
+            Ok(found) => found,
+            Err(error) => {
+                let sentence = format!("The project could not be recovered: {error}");
+                return self.shared.report(Report::Notice(sentence));
+            }
+        };
+        let mut names = (1..1000).map(|count| beside(&format!(".damaged-{count}")));
+        let kept = names.find(|name| !name.exists());
+        let kept = kept.unwrap_or_else(|| beside(".damaged"));
+        let moved = std::fs::rename(path, &kept).and_then(|()| std::fs::rename(&fresh, path));
+        let sentence = match moved {
+            Ok(()) => format!(
+                "{} The damaged file is kept: {}",
+                said(&found),
+                kept.display()
+            ),
+            Err(error) => format!(
+                "The recovered project could not be put in its place ({error}); open it yourself: {}",
+                fresh.display()
+            ),
+        };
+        // A journal of the damaged file must not be taken for one of the new file.
+        let journal = beside("-journal");
+        if journal.exists() {
+            let mut name = kept.into_os_string();
+            name.push("-journal");
+            let _ = std::fs::rename(journal, name);
+        }
+        self.shared.report(Report::Notice(sentence));
     }
 
     fn reviews(&mut self, run: u64) -> Vec<(usize, Review)> {
@@ -409,6 +488,64 @@ impl Keeper {
             out.display()
         ))
     }
+}
+
+/// Opens the database to write, or else to read, and says what it knows of the run.
+fn open_database(
+    path: &Path,
+    mode: Mode,
+    info: &RunInfo,
+    state: &mut ProjectState,
+) -> Result<Option<(Project, RunKey)>, io::project::Error> {
+    let mut project = match Project::open(path, mode) {
+        Ok(project) => project,
+        Err(error) => {
+            let Ok(project) = Project::open(path, Mode::Read) else {
+                return Err(error);
+            };
+            state.is_damaged = error.is_damage();
+            state.read_only = Some(error.to_string());
+            project
+        }
+    };
+    let found = if state.read_only.is_some() {
+        project.find_run(info)?
+    } else {
+        Some(project.add_run(info)?)
+    };
+    let Some(key) = found else { return Ok(None) };
+    state.reviews = project.review_states(key)?;
+    state.notes = project.notes(key)?;
+    state.labelled = project.labelled(key)?;
+    if let Some(text) = project.load_view(key)? {
+        (state.last_frame, state.view) = parse_view(&text);
+    }
+    Ok(Some((project, key)))
+}
+
+/// What came out of a damaged project, in words.
+fn said(found: &Recovered) -> String {
+    let mut text = format!("The project is sound again: {} frames whole", found.whole);
+    let frames = |list: &[(String, usize)]| {
+        const NAMED: usize = 12;
+        let names = list.iter().take(NAMED).map(|(_, frame)| frame.to_string());
+        let mut names: Vec<String> = names.collect();
+        if list.len() > NAMED {
+            names.push(format!("{} more", list.len() - NAMED));
+        }
+        names.join(", ")
+    };
+    if !found.older.is_empty() {
+        text.push_str(&format!(
+            "; as old as the copy beside it: frames {}",
+            frames(&found.older)
+        ));
+    }
+    if !found.lost.is_empty() {
+        text.push_str(&format!("; lost: frames {}", frames(&found.lost)));
+    }
+    text.push('.');
+    text
 }
 
 fn ensure_database<'a>(

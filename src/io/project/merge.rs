@@ -1,14 +1,12 @@
 //! Two curators' projects: what both labelled compared, and one project of both in which nothing is decided silently.
 
-mod rows;
-
 use std::path::Path;
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use self::rows::{copy_nets, copy_run, join_notes, take, take_review};
 use super::edits::Provenance;
+use super::rows::{copy_nets, copy_run, join_notes, take, take_review};
 use super::runs::RunKey;
 use super::sheets::SheetRow;
 use super::{Doing, Error, Mode, Project, review};
@@ -292,7 +290,7 @@ fn compare_frame(
 }
 
 /// Who labelled a frame, and in which project.
-fn whose(project: &Project, key: RunKey, frame: usize) -> Result<Provenance, Error> {
+pub(super) fn whose(project: &Project, key: RunKey, frame: usize) -> Result<Provenance, Error> {
     let facts = project.label_facts(key, frame)?;
     let who = facts.curators.last().or(facts.reviewer.as_ref());
     Ok(Provenance {

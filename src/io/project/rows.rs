@@ -6,11 +6,11 @@ use std::path::Path;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-use super::super::edits;
-use super::super::runs::RunKey;
-use super::super::sheets::SheetRow;
-use super::super::{Doing, Error, Project};
-use super::whose;
+use super::edits;
+use super::merge::whose;
+use super::runs::RunKey;
+use super::sheets::SheetRow;
+use super::{Doing, Error, Project};
 use crate::domain::columns::Note;
 use crate::domain::labels::{Edit, Review};
 
@@ -163,6 +163,7 @@ pub(super) fn take(
                 )
             };
             copy().doing(doing, path)?;
+            copy_pixels(theirs, transaction, (key, from), frame).doing(doing, path)?;
         } else if let Some(row) = has_row {
             // Mine has a sheet that was emptied again by undo: theirs becomes its next step.
             let old = row.read(transaction, path)?;
@@ -173,6 +174,29 @@ pub(super) fn take(
         }
         copy_review(theirs, transaction, (key, from), frame, path)
     })
+}
+
+/// Which pixels were labelled; a file of an older version does not say.
+fn copy_pixels(
+    theirs: &Connection,
+    transaction: &Transaction<'_>,
+    (key, from): (RunKey, RunKey),
+    frame: usize,
+) -> rusqlite::Result<()> {
+    let has_pixels = theirs
+        .prepare("SELECT 1 FROM sqlite_schema WHERE name = 'pixels'")?
+        .exists([])?;
+    if !has_pixels {
+        return Ok(());
+    }
+    copy_rows(
+        theirs,
+        transaction,
+        "SELECT run, frame, digest, bytes, modified, time FROM pixels WHERE run = ?1 AND frame = ?2",
+        &[from.0, frame as i64],
+        "INSERT OR REPLACE INTO pixels (run, frame, digest, bytes, modified, time) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        key.0,
+    )
 }
 
 fn copy_review(
