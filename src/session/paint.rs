@@ -32,6 +32,11 @@ impl Session {
         if let Some(reason) = &shown.read_only {
             return Err(reason.clone());
         }
+        if self.store_failed {
+            return Err(
+                "What was painted last is not on disk yet; try again, then paint on.".to_owned(),
+            );
+        }
         if self.importing.is_some() {
             return Err("Labels are being imported; paint when they are in.".to_owned());
         }
