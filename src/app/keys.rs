@@ -203,7 +203,7 @@ pub const TABLE: &[Entry] = &[
     entry(
         Action::Export,
         Menu::File,
-        "Export a training set...",
+        "Export confirmed frames...",
         &[(CTRL, Key::E)],
     ),
     entry(Action::Quit, Menu::File, "Quit", &[(CTRL, Key::Q)]),

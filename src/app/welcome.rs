@@ -125,8 +125,8 @@ pub fn path_prompt(
                 "/data/set.h5, labels.npy, a folder of PNG, indexed.stream, found.cxi, mask.edf",
             ),
             PathWanted::Export => (
-                "Export a training set of the confirmed frames to",
-                "/data/set.h5",
+                "Export the confirmed frames to",
+                "/data/set.h5 (a training set), labels.cxi, labels.npy, labels.png (a folder)",
             ),
         };
         ui.label(theme::title(title));
@@ -154,10 +154,7 @@ pub fn path_prompt(
                     labels: path,
                     choices: Box::default(),
                 },
-                PathWanted::Export => Command::Export {
-                    out: path,
-                    format: "set".to_owned(),
-                },
+                PathWanted::Export => Command::Export(path),
             });
             commands.push(Command::ClosePathPrompt);
         }

@@ -206,6 +206,19 @@ fn opened(run: &Run, path: &Path, choices: &mut ImportChoices) -> Result<Labels,
             ),
         };
         let asks = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+        let own = CodeMap::own();
+        if let (Question::Codes(codes), false) = (&question, asks)
+            && codes.iter().all(|code| own.class_of(*code).is_some())
+        {
+            // Nobody can be asked, and the codes may well be this program's.
+            speak(&format!(
+                "{what}: taken as {}; if that is not meant, say it with --segmask-map: {}",
+                own.text(),
+                path.display()
+            ));
+            choices.codes = Some(own);
+            continue;
+        }
         if !asks {
             return Err(Failure::could_not(format!(
                 "{what}; say it with {option}: {}",

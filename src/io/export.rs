@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::h5::{Creation, Writer};
 use super::project::{LabelledFrame, Project, RunKey, StoredRun};
@@ -293,6 +293,18 @@ impl Labels<'_> {
     }
 }
 
+/// The format that a name's ending stands for, and what to write: `png` is a folder of the name without its ending, and
+/// whatever is none of `cxi`, `npy` and `png` is a training set.
+pub fn form_of(out: &Path) -> (&'static str, PathBuf) {
+    let ending = out.extension().map(|ending| ending.to_ascii_lowercase());
+    match ending.as_deref().and_then(|ending| ending.to_str()) {
+        Some("cxi") => ("cxi", out.to_owned()),
+        Some("npy") => ("npy", out.to_owned()),
+        Some("png") => ("png", out.with_extension("")),
+        _ => ("set", out.to_owned()),
+    }
+}
+
 /// What the user should know of frames, counted from 1, whose labels were made on other pixels.
 fn said_of(changed: &[usize]) -> Option<String> {
     const NAMED: usize = 10;
@@ -355,4 +367,26 @@ fn indexed_png(sheet: &Sheet, run: &str, frame: usize) -> Result<Vec<u8>, String
         .map_err(|e| e.to_string())?;
     writer.finish().map_err(|e| e.to_string())?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ending_says_the_format() {
+        let form = |name: &str| {
+            let (format, out) = form_of(Path::new(name));
+            (format, out.display().to_string())
+        };
+        for (name, format, out) in [
+            ("/d/set.h5", "set", "/d/set.h5"),
+            ("/d/set", "set", "/d/set"),
+            ("/d/a.CXI", "cxi", "/d/a.CXI"),
+            ("/d/a.npy", "npy", "/d/a.npy"),
+            ("/d/a.b.png", "png", "/d/a.b"),
+        ] {
+            assert_eq!(form(name), (format, out.to_owned()));
+        }
+    }
 }

@@ -230,11 +230,8 @@ pub enum Command {
         choices: Box<ImportChoices>,
     },
     CloseImport,
-    /// Never replaces a file: whoever typed the name was not asked.
-    Export {
-        out: PathBuf,
-        format: String,
-    },
+    /// As what its ending says; never replaces a file: whoever typed the name was not asked.
+    Export(PathBuf),
     ExportDialog,
     Train(TrainRequest),
     StopTraining,

@@ -326,9 +326,9 @@ pub enum Job {
         other: Option<Side>,
         with_artifact: bool,
     },
+    /// Writes the confirmed frames as what the ending says.
     Export {
         out: PathBuf,
-        format: String,
         /// The user has agreed to replace what is there.
         force: bool,
     },

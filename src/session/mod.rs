@@ -367,11 +367,7 @@ impl Session {
             Command::ChooseFinder(finder) => self.choose_finder(finder),
             Command::SetPredict(on) => self.set_predict(on),
             Command::PredictAll(on) => self.set_predict_all(on),
-            Command::Export { out, format } => self.jobs.push(Job::Export {
-                out,
-                format,
-                force: false,
-            }),
+            Command::Export(out) => self.jobs.push(Job::Export { out, force: false }),
             Command::ImportDialog => self.jobs.push(Job::ImportDialog),
             Command::Import { labels, choices } => self.import(labels, *choices),
             Command::CloseImport => self.import_asked = None,
@@ -415,7 +411,6 @@ impl Session {
             Report::Imported { run, result } => self.imported(run, result),
             Report::ExportChosen(out) => self.jobs.push(Job::Export {
                 out,
-                format: "set".to_owned(),
                 // The desktop's dialog has asked.
                 force: true,
             }),

@@ -333,8 +333,12 @@ fn ask(shared: &Shared, dialog: &Dialog) {
             .pick_file()
             .map(Report::ImportChosen),
         Dialog::Export => asker
-            .set_title("Export a training set of the confirmed frames")
+            .set_title("Export the confirmed frames")
             .set_file_name("set.h5")
+            .add_filter("Training set", &["h5"])
+            .add_filter("CXI class map", &["cxi"])
+            .add_filter("NumPy array", &["npy"])
+            .add_filter("PNG a frame, in a folder of that name", &["png"])
             .save_file()
             .map(Report::ExportChosen),
     };

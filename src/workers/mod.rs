@@ -365,8 +365,8 @@ impl Workers {
                     self.tell_project(project::Task::Recover { run, info });
                 }
                 Job::RetryStore => self.shared.retry.store(true, Ordering::Relaxed),
-                Job::Export { out, format, force } => {
-                    self.tell_project(project::Task::Export { out, format, force });
+                Job::Export { out, force } => {
+                    self.tell_project(project::Task::Export { out, force });
                 }
             }
         }

@@ -67,7 +67,6 @@ pub enum Task {
     },
     Export {
         out: PathBuf,
-        format: String,
         force: bool,
     },
     /// Writes the confirmed frames as a set and answers when it is there.
@@ -199,8 +198,11 @@ impl Keeper {
                 project.store_pixels(run, key.number, &pixels)
             }),
             Task::View { run, frame, view } => self.view = Some((run, frame, view)),
-            Task::Export { out, format, force } => {
-                let result = self.export(out, &format, force);
+            Task::Export { out, force } => {
+                let (format, place) = export::form_of(&out);
+                // The user was asked about this name, not about another one.
+                let force = force && place == out;
+                let result = self.export(place, format, force);
                 self.shared.report(Report::Exported(result));
             }
             Task::Freeze { out, answer } => {
