@@ -94,6 +94,9 @@ pub struct NetArguments {
     /// Probability that the surest pixel of a peak must reach [default: the net's own]
     #[arg(long, value_name = "P", value_parser = fraction)]
     pub confidence: Option<f64>,
+    /// The same for peaks with artifacts around them [default: the net's own]
+    #[arg(long, value_name = "P", value_parser = fraction)]
+    pub confidence_amid_artifact: Option<f64>,
     #[command(flatten)]
     pub device: DeviceArgument,
 }

@@ -19,5 +19,8 @@ pub fn load(arguments: &NetArguments) -> Result<Net, Failure> {
     if let Some(least) = arguments.confidence {
         net.ask_confidence(least as f32);
     }
+    if let Some(least) = arguments.confidence_amid_artifact {
+        net.ask_confidence_amid_artifact(least as f32);
+    }
     Ok(net)
 }

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use super::Error;
 use super::architecture::{Architecture, Backbone, HitHead, Neck, RegNet};
 use super::standardise::Standardisation;
+use crate::domain::peaks::confidence::Confidence;
 
 pub const CARD: &str = "card.toml";
 pub const WEIGHTS: &str = "weights.safetensors";
@@ -183,6 +184,9 @@ pub struct Card {
     /// Probability that the surest pixel of a peak reaches; none is asked for where the card says nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peak_confidence: Option<f32>,
+    /// The same for peaks amid artifacts; as much as anywhere where the card says nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_confidence_amid_artifact: Option<f32>,
     #[serde(flatten)]
     pub parts: Parts,
     /// The recipe: learning rate, batch, patch, loss, schedule.
@@ -214,6 +218,7 @@ impl Default for Card {
             licence: String::new(),
             weights_digest: String::new(),
             peak_confidence: None,
+            peak_confidence_amid_artifact: None,
             parts: Parts::default(),
             training: BTreeMap::new(),
             scores: BTreeMap::new(),
@@ -223,6 +228,16 @@ impl Default for Card {
 }
 
 impl Card {
+    /// How sure peaks must be; `None` where the card asks for nothing.
+    pub fn confidence(&self) -> Option<Confidence> {
+        let anywhere = self.peak_confidence.unwrap_or(0.0);
+        let amid_artifact = self.peak_confidence_amid_artifact.unwrap_or(anywhere);
+        (anywhere.max(amid_artifact) > 0.0).then_some(Confidence {
+            anywhere,
+            amid_artifact: amid_artifact.max(anywhere),
+        })
+    }
+
     /// Reads and checks the card of a net folder, not its weights.
     pub fn load(folder: &Path) -> Result<Self, Error> {
         let path = folder.join(CARD);
@@ -252,10 +267,8 @@ impl Card {
             );
             Err(Error::new(text, &path))
         };
-        if !card
-            .peak_confidence
-            .is_none_or(|p| (0.0..=1.0).contains(&p))
-        {
+        let is_probable = |p: Option<f32>| p.is_none_or(|p| (0.0..=1.0).contains(&p));
+        if !(is_probable(card.peak_confidence) && is_probable(card.peak_confidence_amid_artifact)) {
             return Err(Error::new(
                 "the card's peak_confidence is no probability; correct it or take a fresh copy of the net".to_owned(),
                 &path,

@@ -205,6 +205,11 @@ impl Net {
         self.card.peak_confidence = Some(least);
     }
 
+    /// The same for peaks amid artifacts.
+    pub const fn ask_confidence_amid_artifact(&mut self, least: f32) {
+        self.card.peak_confidence_amid_artifact = Some(least);
+    }
+
     pub const fn architecture(&self) -> &Architecture {
         &self.architecture
     }

@@ -103,7 +103,7 @@ impl Net {
         for (prediction, hit) in out.iter_mut().zip(hits.probabilities(&self.graph)?) {
             prediction.hit_probability = Some(hit);
         }
-        if let (Some(least), None) = (self.card.peak_confidence, threshold) {
+        if let (Some(confidence), None) = (self.card.confidence(), threshold) {
             out.par_iter_mut().for_each(|prediction| {
                 let Prediction {
                     classes,
@@ -111,7 +111,7 @@ impl Net {
                     artifact,
                     ..
                 } = prediction;
-                give_up_unsure(classes, peak, artifact, least);
+                give_up_unsure(classes, peak, artifact, confidence);
             });
         }
         Ok(out)

@@ -39,6 +39,8 @@ pub struct Options {
     pub device: crate::net::DeviceChoice,
     /// Asked of the surest pixel of a peak; `None` = the net's own.
     pub confidence: Option<f32>,
+    /// The same for peaks with artifacts around them.
+    pub confidence_amid_artifact: Option<f32>,
     /// Whoever paints, for the provenance of labels.
     pub curator: String,
 }

@@ -234,6 +234,9 @@ fn load(serial: u64, path: PathBuf, options: &Options) -> Result<(NetInfo, Sourc
     if let Some(least) = options.confidence {
         net.ask_confidence(least);
     }
+    if let Some(least) = options.confidence_amid_artifact {
+        net.ask_confidence_amid_artifact(least);
+    }
     let info = NetInfo {
         serial,
         entry: entry(path, net.card()),
