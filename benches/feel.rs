@@ -194,7 +194,12 @@ impl Driven {
         if path.len() > 2 {
             self.times(&format!("{name}: a step")).steps(&pictures);
         }
-        let begun = pictures.len() - 1;
+        // Where nothing is dragged along, the press is part of the gesture.
+        let begun = if path.len() > 2 {
+            pictures.len() - 1
+        } else {
+            0
+        };
         pictures.push(self.button(*last, false));
         self.rest(&mut pictures);
         let end = pictures.split_off(begun);
@@ -354,10 +359,13 @@ fn gestures(driven: &mut Driven, wanted: &dyn Fn(&str) -> bool) {
         driven.tool(Tool::PeakGrow, 5.0, Class::Peak);
         driven.hover("peak-grow: hover");
         driven.options(|options| options.grow_sigmas = 3.0);
-        driven.shapes("peak-grow: click", |round| {
-            let at = (0.2 + 0.07 * round as f32, 0.3 + 0.05 * round as f32);
-            vec![at, at]
-        });
+        for (x, y) in peaks(driven) {
+            let edits = driven.edits();
+            if let Some(at) = driven.harness.state().canvas.ui_from_frame(x, y) {
+                driven.drag("peak-grow: click", &[at, at]);
+                driven.travel("peak-grow", edits);
+            }
+        }
     }
     if wanted("component") {
         components(driven);
@@ -390,18 +398,19 @@ fn fills(driven: &mut Driven, area: Vec<(f32, f32)>) {
     driven.key("  undo of rectangle", Modifiers::COMMAND, Key::Z);
 }
 
-fn components(driven: &mut Driven) {
-    let peaks = |driven: &Driven| {
-        let predicted = driven.harness.state().session.shown_prediction();
-        predicted.map_or_else(Vec::new, |predicted| {
-            let places = predicted
-                .peaks
-                .iter()
-                .step_by(predicted.peaks.len() / 6 + 1);
-            places.map(|peak| (peak.x, peak.y)).collect()
-        })
+/// Some peaks of the prediction, all over the frame.
+fn peaks(driven: &Driven) -> Vec<(f32, f32)> {
+    let predicted = driven.harness.state().session.shown_prediction();
+    let Some(predicted) = predicted else {
+        return Vec::new();
     };
-    let peaks: Vec<(f32, f32)> = peaks(driven);
+    let every = predicted.peaks.len() / 6 + 1;
+    let places = predicted.peaks.iter().step_by(every);
+    places.map(|peak| (peak.x, peak.y)).collect()
+}
+
+fn components(driven: &mut Driven) {
+    let peaks = peaks(driven);
     let count = driven
         .harness
         .state()
@@ -493,9 +502,9 @@ fn looks(driven: &mut Driven, wanted: &dyn Fn(&str) -> bool) {
 }
 
 fn run(peaks: usize, wanted: &dyn Fn(&str) -> bool) {
-    let frames = (0..3)
-        .map(|number| memory::crystal_of(number, SIDE, SIDE, peaks))
-        .collect();
+    // About half of them stand out enough for the stand-in of the net.
+    let frame = |number| memory::crystal_of(number, SIDE, SIDE, peaks * 2);
+    let frames = (0..3).map(frame).collect();
     let middle = SIDE as f64 / 2.0;
     let geometry = Geometry {
         beam_center_px: Some([middle, middle]),
