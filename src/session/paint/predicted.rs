@@ -42,23 +42,34 @@ impl Session {
                 }
                 return sheet.rect();
             }
+            let mut touched = NOTHING;
+            let mut row = Vec::new();
             for y in 0..sheet.height() {
-                for x in 0..sheet.width() {
-                    let mine = by_hand
-                        .as_ref()
-                        .and_then(|painted| painted.get(x, y))
-                        .is_some_and(|painted| *painted);
-                    let wanted = match what {
-                        Accept::All => true,
-                        Accept::OneClass(class) => classes.get(x, y) == Some(&class.code()),
-                        Accept::Component(_) => false,
-                    };
-                    if wanted && !mine {
-                        copy_cell(sheet, classes, bad, x, y);
+                let mine = by_hand.as_ref().map_or(&[][..], |painted| painted.row(y));
+                // What shall not be taken over is given the code that it has.
+                row.clear();
+                row.extend_from_slice(sheet.row(y));
+                let cells = row.iter_mut().zip(classes.row(y));
+                match what {
+                    Accept::All => cells.for_each(|(cell, class)| *cell = *class),
+                    Accept::OneClass(meant) => cells.for_each(|(cell, class)| {
+                        *cell = if *class == meant.code() {
+                            *class
+                        } else {
+                            *cell
+                        };
+                    }),
+                    Accept::Component(_) => {}
+                }
+                if mine.iter().fold(false, |any, mine| any | mine) {
+                    let kept = row.iter_mut().zip(sheet.row(y)).zip(mine);
+                    for ((cell, kept), mine) in kept {
+                        *cell = if *mine { *kept } else { *cell };
                     }
                 }
+                brush::replace_row(sheet, bad, y, &row, &mut touched);
             }
-            sheet.rect()
+            touched
         });
         match what {
             Accept::All => self.triage_accepted(None),
