@@ -102,7 +102,7 @@ impl Rows {
         let Some(row) = self.rows.get(number) else {
             return Cell::Unknown;
         };
-        let note = self.notes.get(&number);
+        let note = || self.notes.get(&number);
         let known = |value: Option<f32>| {
             value.map_or(Cell::Unknown, |value| Cell::Number(f64::from(value)))
         };
@@ -121,9 +121,9 @@ impl Rows {
             Column::Maximum => known(row.maximum),
             Column::Label => Cell::Flag(row.is_labelled),
             Column::Review => Cell::Text(row.review.name()),
-            Column::Mark => Cell::Flag(note.is_some_and(|note| note.is_marked)),
-            Column::Tags => Cell::Words(note.map_or(&[], |note| note.tags.as_slice())),
-            Column::Comment => Cell::Text(note.map_or("", |note| note.comment.as_str())),
+            Column::Mark => Cell::Flag(note().is_some_and(|note| note.is_marked)),
+            Column::Tags => Cell::Words(note().map_or(&[], |note| note.tags.as_slice())),
+            Column::Comment => Cell::Text(note().map_or("", |note| note.comment.as_str())),
         }
     }
 }

@@ -1,6 +1,5 @@
 //! Tools that act where one clicks: fill, pick, peak-grow and the component tools.
 
-use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -8,7 +7,7 @@ use super::{MOST_FILLED, panels_of, raw_on};
 use crate::domain::brush::shape::Shape;
 use crate::domain::brush::{self, NOTHING, Over};
 use crate::domain::components::{Component, component_around};
-use crate::domain::grid::{Pixel, PixelRect};
+use crate::domain::grid::{Pixel, PixelRect, PixelSet};
 use crate::domain::grow::{self, Grown};
 use crate::domain::labels::{Class, Sheet};
 use crate::domain::reshape::{Operation, reshape};
@@ -145,7 +144,7 @@ impl Session {
         };
         let sheet = &shown.sheet;
         // Components by the places where their stretches of rows begin: those are as long as they can be.
-        let mut seen: HashSet<Pixel> = HashSet::new();
+        let mut seen: PixelSet = PixelSet::default();
         let mut found: Vec<Component> = Vec::new();
         let mut take = |at: Pixel| {
             if !seen.contains(&at)
@@ -212,7 +211,7 @@ fn nearest_other(sheet: &Sheet, one: &Component) -> Option<Component> {
     let first = one.spans.first()?;
     let code = *sheet.get(first.x0, first.y)?;
     let around = crate::domain::peaks::background::grown(one.rect, MERGE_REACH, &sheet.rect());
-    let own: HashSet<Pixel> = one.pixels().collect();
+    let own: PixelSet = one.pixels().collect();
     let distance = |p: &Pixel| {
         let away = own
             .iter()
