@@ -194,6 +194,7 @@ impl Drawn {
             }
             plot.pointer_coordinate()
         });
+        name(&output.response);
         let Some(at) = output.inner.filter(|_| output.response.hovered()) else {
             return;
         };
@@ -236,6 +237,7 @@ impl Drawn {
                 plot.points(here.color(theme::PEAK).allow_hover(false));
             }
         });
+        name(&output.response);
         let Some(pointer) = output.response.hover_pos() else {
             return;
         };
@@ -264,6 +266,10 @@ impl Drawn {
         );
         output.response.on_hover_text_at_pointer(tip);
     }
+}
+
+fn name(response: &egui::Response) {
+    response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Canvas, true, "Plot of frames"));
 }
 
 fn plot<'a>(x: &str, y: &str) -> Plot<'a> {

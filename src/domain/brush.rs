@@ -429,6 +429,15 @@ pub fn paint_span(
         return;
     };
     let paint = |_: usize, cells: &mut [u8], bits: &[u16]| {
+        // Most blocks are of one class and have no bad pixel.
+        let first = cells.first().copied().unwrap_or(code);
+        let is_free = bits.iter().fold(0, |any, bits| any | bits) & refused == 0;
+        if is_free && cells.iter().fold(0, |any, cell| any | (cell ^ first)) == 0 {
+            if gate.lets(first) {
+                cells.fill(code);
+            }
+            return;
+        }
         for (cell, bits) in cells.iter_mut().zip(bits) {
             let gives_way = gate.lets(*cell) & (bits & refused == 0);
             *cell = if gives_way { code } else { *cell };
@@ -458,6 +467,9 @@ pub fn copy_span(
     let known = Class::ALL.map(Class::code);
     let copy = |start: usize, cells: &mut [u8], bits: &[u16]| {
         let from = from.get(start..).unwrap_or_default();
+        if from.starts_with(cells) {
+            return;
+        }
         for ((cell, bits), code) in cells.iter_mut().zip(bits).zip(from) {
             let is_class = known.iter().fold(false, |any, class| any | (class == code));
             let may_carry = (*code == background) | (bits & bad::NOT_VALID == 0);
@@ -478,6 +490,9 @@ pub fn replace_row(
 ) {
     let replace = |start: usize, cells: &mut [u8], bits: &[u16]| {
         let codes = codes.get(start..).unwrap_or_default();
+        if codes.starts_with(cells) {
+            return;
+        }
         for ((cell, bits), code) in cells.iter_mut().zip(bits).zip(codes) {
             let is_valid = bits & bad::NOT_VALID == 0;
             *cell = if is_valid { *code } else { *cell };

@@ -220,6 +220,9 @@ impl<T: Copy> Grid<T> {
     /// The cells of a rectangle (clipped to the grid), row by row.
     pub fn copy_rect(&self, rect: PixelRect) -> Vec<T> {
         let rect = rect.intersect(&self.rect());
+        if rect.is_empty() {
+            return Vec::new();
+        }
         let mut out = Vec::with_capacity(rect.area());
         for y in rect.y0..rect.y1 {
             out.extend_from_slice(&self.row(y)[rect.x0..rect.x1]);

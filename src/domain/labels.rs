@@ -62,19 +62,32 @@ impl Edit {
     pub fn between(before: &Sheet, after: &Sheet, touched: PixelRect, tool: &str) -> Option<Self> {
         let touched = touched.intersect(&before.rect()).intersect(&after.rect());
         let mut rect = PixelRect::new(0, 0, 0, 0);
-        let row = |sheet, y| Sheet::row(sheet, y).get(touched.x0..touched.x1);
+        // Packed on the way, while a row is at hand: mostly what was touched is what has changed.
+        let mut packed = [Packed::default(), Packed::default()];
         for y in touched.y0..touched.y1 {
-            let (old, new) = (row(before, y), row(after, y));
-            let ends = old.zip(new).and_then(|(old, new)| differing(old, new));
-            if let Some((first, last)) = ends {
+            let row = |sheet| Sheet::row(sheet, y).get(touched.x0..touched.x1);
+            let (Some(old), Some(new)) = (row(before), row(after)) else {
+                continue;
+            };
+            if let Some((first, last)) = differing(old, new) {
                 let (x0, x1) = (touched.x0 + first, touched.x0 + last + 1);
                 rect = rect.union(&PixelRect::new(x0, y, x1, y + 1));
             }
+            for (packed, row) in packed.iter_mut().zip([old, new]) {
+                packed.extend(row);
+            }
         }
-        (!rect.is_empty()).then(|| Self {
+        if rect.is_empty() {
+            return None;
+        }
+        if rect != touched {
+            packed = [before, after].map(|sheet| Packed::of(sheet, rect));
+        }
+        let [before, after] = packed;
+        Some(Self {
             rect,
-            before: Packed::of(before, rect),
-            after: Packed::of(after, rect),
+            before,
+            after,
             tool: tool.to_owned(),
         })
     }

@@ -40,7 +40,8 @@ impl Packed {
         packed
     }
 
-    fn extend(&mut self, mut cells: &[u8]) {
+    /// More cells after the last one.
+    pub fn extend(&mut self, mut cells: &[u8]) {
         let mut end = self.len();
         while let Some(&code) = cells.first() {
             let (same, rest) = cells.split_at(equal_cells(cells, code));

@@ -59,26 +59,21 @@ pub fn reshape(
     panels: &[PixelRect],
     found: &[Component],
 ) -> Vec<(Pixel, Class)> {
-    let parts: Vec<Part> = found
-        .iter()
-        .filter_map(|component| Part::of(sheet, component))
-        .collect();
+    let parts = || {
+        found
+            .iter()
+            .filter_map(|component| Part::of(sheet, component))
+    };
     let mut changes = Vec::new();
     match operation {
-        Operation::Make => parts.iter().for_each(|part| part.make(class, &mut changes)),
-        Operation::Delete => parts
-            .iter()
-            .for_each(|part| part.make(Class::Background, &mut changes)),
-        Operation::Grow => parts
-            .iter()
-            .for_each(|part| part.grow(sheet, panels, &mut changes)),
-        Operation::Shrink => parts
-            .iter()
-            .for_each(|part| part.shrink(panels, &mut changes)),
+        Operation::Make => parts().for_each(|part| part.make(class, &mut changes)),
+        Operation::Delete => parts().for_each(|part| part.make(Class::Background, &mut changes)),
+        Operation::Grow => parts().for_each(|part| part.grow(sheet, panels, &mut changes)),
+        Operation::Shrink => parts().for_each(|part| part.shrink(panels, &mut changes)),
         Operation::Split => found
             .iter()
             .for_each(|component| split(frame, sheet, component, &mut changes)),
-        Operation::Merge => merge(&parts, &mut changes),
+        Operation::Merge => merge(&parts().collect::<Vec<_>>(), &mut changes),
     }
     changes
 }
