@@ -11,9 +11,15 @@ use memory::{crystal_of, settle, window};
 use peaknet_studio::app::Window;
 
 fn choose(harness: &mut Harness<'_, Window>, axis: &str, column: &str) {
-    harness.get_by_role_and_label(Role::ComboBox, axis).click();
+    let combo = harness.get_by_role_and_label(Role::ComboBox, axis);
+    let below = combo.rect().center_bottom();
+    combo.click();
     settle(harness, 3);
-    harness.get_by_role_and_label(Role::Button, column).click();
+    // A button of the same name may be elsewhere in the window.
+    let choices = harness.get_all_by_role_and_label(Role::Button, column);
+    let away = |node: &egui_kittest::Node<'_>| node.rect().center().distance(below);
+    let choice = choices.min_by(|a, b| away(a).total_cmp(&away(b)));
+    choice.expect("a choice of this name").click();
     settle(harness, 4);
 }
 
