@@ -1,5 +1,10 @@
 //! The plots of the frame table in the real window: a click on a point goes to its frame, one on a bar lists the bar's frames.
 
+#![expect(
+    clippy::expect_used,
+    reason = "a test that cannot go on shall say where"
+)]
+
 #[expect(dead_code, reason = "other tests use the rest of it")]
 mod memory;
 
