@@ -12,8 +12,12 @@
 #[path = "../tests/memory/mod.rs"]
 mod memory;
 
+#[path = "clock/mod.rs"]
+mod clock;
+
 use std::time::{Duration, Instant};
 
+use clock::thread_time;
 use egui::{Event, Key, Modifiers, PointerButton, Pos2, pos2, vec2};
 use egui_kittest::Harness;
 use peaknet_studio::app::Window;
@@ -30,21 +34,6 @@ const REDO: Modifiers = Modifiers {
     shift: true,
     ..Modifiers::COMMAND
 };
-
-/// Processor time of this thread.
-fn thread_time() -> Duration {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    #[expect(unsafe_code, reason = "the time is written into a struct of ours")]
-    // SAFETY: the pointer is that of a live struct of the type that the call fills.
-    let failed = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
-    if failed != 0 {
-        return Duration::ZERO;
-    }
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
-}
 
 /// What one picture took, in milliseconds.
 #[derive(Clone, Copy, Default)]

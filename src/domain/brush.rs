@@ -371,6 +371,11 @@ impl Gate {
         gate
     }
 
+    /// Whether every code gives way.
+    fn is_open(self) -> bool {
+        self.only == Self::NONE && self.spared == [Self::NONE; 4]
+    }
+
     const fn lets(self, code: u8) -> bool {
         let code = code as u16;
         let [a, b, c, d] = self.spared;
@@ -390,24 +395,31 @@ fn change_cells(
     bits: &[u16],
     mut recode: impl FnMut(usize, &mut [u8], &[u16]),
 ) -> Option<(usize, usize)> {
-    let mut ends: Option<(usize, usize)> = None;
+    let mut first = None;
+    // The last block that changed: where it begins, how long it is, what it was.
+    let mut last = (0, 0, [0; BLOCK]);
     let mut old = [0; BLOCK];
     let blocks = cells.chunks_mut(BLOCK).zip(bits.chunks(BLOCK));
     for (start, (cells, bits)) in (0..).step_by(BLOCK).zip(blocks) {
-        let Some(old) = old.get_mut(..cells.len()) else {
+        let length = cells.len();
+        let Some(before) = old.get_mut(..length) else {
             continue;
         };
-        old.copy_from_slice(cells);
+        before.copy_from_slice(cells);
         recode(start, cells, bits);
-        if old != cells {
-            let pairs = || old.iter().zip(cells.iter());
-            let first = || pairs().position(|(old, new)| old != new).unwrap_or(0);
-            let last = pairs().rposition(|(old, new)| old != new).unwrap_or(0);
-            let first = ends.map_or_else(|| start + first(), |(first, _)| first);
-            ends = Some((first, start + last));
+        if before != cells {
+            if first.is_none() {
+                let here = before.iter().zip(cells.iter()).position(|(a, b)| a != b);
+                first = here.map(|here| start + here);
+            }
+            last = (start, length, old);
         }
     }
-    ends
+    let (start, length, old) = last;
+    let changed = cells.get(start..start + length)?;
+    let pairs = old.get(..length)?.iter().zip(changed);
+    let end = pairs.rev().position(|(old, new)| old != new)?;
+    Some((first?, start + length - 1 - end))
 }
 
 /// Paints a stretch of one row and widens `touched` by what changed.
@@ -465,9 +477,18 @@ pub fn copy_span(
     };
     let background = Class::Background.code();
     let known = Class::ALL.map(Class::code);
+    let is_open = gate.is_open();
     let copy = |start: usize, cells: &mut [u8], bits: &[u16]| {
         let from = from.get(start..).unwrap_or_default();
         if from.starts_with(cells) {
+            return;
+        }
+        if is_open && bits.iter().fold(0, |any, bits| any | bits) & bad::NOT_VALID == 0 {
+            // Fewer questions, and all of bytes: most blocks are answered so.
+            for (cell, code) in cells.iter_mut().zip(from) {
+                let is_class = known.iter().fold(false, |any, class| any | (class == code));
+                *cell = if is_class { *code } else { *cell };
+            }
             return;
         }
         for ((cell, bits), code) in cells.iter_mut().zip(bits).zip(from) {
@@ -491,6 +512,13 @@ pub fn replace_row(
     let replace = |start: usize, cells: &mut [u8], bits: &[u16]| {
         let codes = codes.get(start..).unwrap_or_default();
         if codes.starts_with(cells) {
+            return;
+        }
+        if bits.iter().fold(0, |any, bits| any | bits) & bad::NOT_VALID == 0 {
+            cells
+                .iter_mut()
+                .zip(codes)
+                .for_each(|(cell, code)| *cell = *code);
             return;
         }
         for ((cell, bits), code) in cells.iter_mut().zip(bits).zip(codes) {
