@@ -1,5 +1,5 @@
 //! How the window feels at 4096 x 4096: `cargo bench --bench feel [-- PEAKS... NAME...]`. The real window is driven by pointer
-//! and keys, with 100 and with 20,000 labelled and predicted peaks on the frame.
+//! and keys, with 100 and with 20,000 labelled and predicted peaks on the frame, and on a run of 100,000 frames (`table`).
 //!
 //! Timed is what the window's thread does: commands, drawing of the interface, uploads that it makes itself, and the meshes
 //! that a graphics card is handed. Not timed are the stand-in for files and net, which lives in memory, and the card's own
@@ -18,13 +18,19 @@ mod clock;
 use std::time::{Duration, Instant};
 
 use clock::thread_time;
+use egui::accesskit::Role;
 use egui::{Event, Key, Modifiers, PointerButton, Pos2, pos2, vec2};
 use egui_kittest::Harness;
+use egui_kittest::kittest::Queryable;
 use peaknet_studio::app::Window;
+use peaknet_studio::domain::columns::Column;
+use peaknet_studio::domain::frame::Frame;
 use peaknet_studio::domain::geometry::Geometry;
+use peaknet_studio::domain::grid::Grid;
 use peaknet_studio::domain::labels::Class;
 use peaknet_studio::domain::reshape::Operation;
 use peaknet_studio::session::command::Command;
+use peaknet_studio::session::job::{FrameKey, Report};
 use peaknet_studio::session::tool::{Tool, ToolOptions};
 
 const SIDE: usize = 4096;
@@ -90,6 +96,60 @@ struct Driven {
 }
 
 impl Driven {
+    const fn new(harness: Harness<'static, Window>, memory: memory::Shared) -> Self {
+        Self {
+            harness,
+            memory,
+            table: Vec::new(),
+            most_vertices: 0,
+        }
+    }
+
+    fn print(&self, title: &str) {
+        println!(
+            "\n{:<42} {:>8} {:>8} {:>8} {:>8} {:>8}",
+            title, "median", "99 %", "drawn", "99 %", "wall"
+        );
+        for (name, times) in &self.table {
+            let [median, late] = [0.5, 0.99].map(|q| quantile(&times.worst, q));
+            let [drawn, drawn_late] = [0.5, 0.99].map(|q| quantile(&times.drawn, q));
+            let wall = quantile(&times.wall, 0.99);
+            let mark = if late > PICTURE_MS { "  > 16" } else { "" };
+            println!(
+                "{name:<42} {median:>8.2} {late:>8.2} {drawn:>8.2} {drawn_late:>8.2} {wall:>8.2}{mark}"
+            );
+        }
+    }
+
+    /// A command and the pictures that follow it.
+    fn apply_timed(&mut self, name: &str, command: Command) {
+        let thread = thread_time();
+        let start = Instant::now();
+        self.apply(command);
+        let ms = |time: Duration| time.as_secs_f64() * 1e3;
+        let (thread, wall) = (ms(thread_time() - thread), ms(start.elapsed()));
+        let mut pictures = Vec::new();
+        self.rest(&mut pictures);
+        if let Some(first) = pictures.first_mut() {
+            // It is carried out in the same picture.
+            first.thread += thread;
+            first.wall += wall;
+        }
+        self.times(name).gesture(&pictures);
+    }
+
+    fn choose(&mut self, axis: &str, column: &str) {
+        self.harness
+            .get_by_role_and_label(Role::ComboBox, axis)
+            .click();
+        self.rest(&mut Vec::new());
+        let choices = self.harness.get_all_by_role_and_label(Role::Button, column);
+        if let Some(choice) = choices.last() {
+            choice.click();
+        }
+        self.rest(&mut Vec::new());
+    }
+
     fn picture(&mut self) -> Took {
         let answering = self.memory.borrow().answering;
         let (start, thread) = (Instant::now(), thread_time());
@@ -490,6 +550,90 @@ fn looks(driven: &mut Driven, wanted: &dyn Fn(&str) -> bool) {
     }
 }
 
+/// The window on a run of 100,000 small frames of which everything is known.
+fn long_run() {
+    const FRAMES: usize = 100_000;
+    let frame = |number: usize| {
+        let pixels = Grid::from_fn(8, 8, |x, y| ((x * 7 + y * 3 + number) % 11) as f32);
+        Frame::new(number, pixels, Grid::filled(8, 8, 0))
+    };
+    let frames: Vec<Frame> = (0..FRAMES).filter_map(frame).collect();
+    let geometry = Geometry::default();
+    let made = memory::window_on([1600.0, 1000.0], true, frames, true, geometry);
+    let Some((harness, memory)) = made else {
+        return println!("no graphics adapter");
+    };
+    let mut driven = Driven::new(harness, memory);
+    let rows = &mut driven.harness.state_mut().session.rows;
+    for number in 0..FRAMES {
+        if let Some(row) = rows.get_mut(number) {
+            let random = number.wrapping_mul(2_654_435_761) >> 7;
+            row.peaks = Some((random % 300) as u32);
+            row.doubt = Some((random % 9973) as f32 / 15_000.0);
+            row.mean = Some((random % 99_991) as f32 / 1000.0);
+        }
+    }
+    driven.apply(Command::FilterFrames(String::new()));
+    let wheel = |i: usize| Event::MouseWheel {
+        unit: egui::MouseWheelUnit::Line,
+        delta: vec2(0.0, if i % 60 < 40 { -9.0 } else { 9.0 }),
+        phase: egui::TouchPhase::Move,
+        modifiers: Modifiers::NONE,
+        source: egui::MouseWheelSource::Wheel,
+    };
+    let mut pictures = vec![driven.with(Event::PointerMoved(pos2(90.0, 500.0)))];
+    pictures.extend((0..120).map(|i| driven.with(wheel(i))));
+    driven.times("scroll the table: a step").steps(&pictures);
+    let strip = driven.harness.get_by_label("Run strip").rect();
+    let mut pictures = Vec::new();
+    for i in 0..60 {
+        let x = strip.left() + strip.width() * i as f32 / 60.0;
+        pictures.push(driven.with(Event::PointerMoved(pos2(x, strip.center().y))));
+    }
+    driven
+        .times("pointer along the run strip: a step")
+        .steps(&pictures);
+    for round in 0..12 {
+        for column in [Column::Doubt, Column::Peaks, Column::Comment, Column::Frame] {
+            driven.apply_timed("sort", Command::SortFrames(column));
+        }
+        let filter = format!("peaks > {round} and doubt > 0.3 and review = untouched");
+        driven.apply_timed("filter", Command::FilterFrames(filter));
+        driven.apply_timed("no filter", Command::FilterFrames(String::new()));
+        driven.key("next frame", Modifiers::NONE, Key::D);
+    }
+    driven.key("open the plots", Modifiers::COMMAND, Key::H);
+    for (name, is_scatter) in [("histogram", false), ("scatter", true)] {
+        if is_scatter {
+            driven.choose("Vertical axis", "doubt");
+        }
+        let plot = driven.harness.get_by_label("Plot of frames").rect();
+        let mut pictures = Vec::new();
+        for i in 0..60 {
+            let at = plot.min + plot.size() * (0.1 + 0.8 * i as f32 / 60.0);
+            pictures.push(driven.with(Event::PointerMoved(at)));
+        }
+        driven
+            .times(&format!("pointer over a {name}: a step"))
+            .steps(&pictures);
+        for number in 0..60 {
+            // One more frame becomes known: list, strip and plot follow.
+            let key = FrameKey { run: 1, number };
+            if let Some(row) = driven.harness.state_mut().session.rows.get_mut(number) {
+                row.doubt = Some(number as f32 / 100.0);
+            }
+            let (mean, maximum) = (1.0, 2.0);
+            let report = Report::Measured { key, mean, maximum };
+            driven.harness.state_mut().session.absorb(report);
+            let took = driven.picture();
+            driven
+                .times(&format!("a row changes under a {name}"))
+                .gesture(&[took]);
+        }
+    }
+    driven.print(&format!("{FRAMES} frames, ms"));
+}
+
 fn run(peaks: usize, wanted: &dyn Fn(&str) -> bool) {
     // About half of them stand out enough for the stand-in of the net.
     let frame = |number| memory::crystal_of(number, SIDE, SIDE, peaks * 2);
@@ -503,12 +647,7 @@ fn run(peaks: usize, wanted: &dyn Fn(&str) -> bool) {
     let Some((harness, memory)) = made else {
         return println!("no graphics adapter");
     };
-    let mut driven = Driven {
-        harness,
-        memory,
-        table: Vec::new(),
-        most_vertices: 0,
-    };
+    let mut driven = Driven::new(harness, memory);
     driven.with(Event::PointerMoved(pos2(5.0, 5.0)));
     driven.key("accept the prediction", Modifiers::NONE, Key::Y);
     driven.table.clear();
@@ -518,24 +657,7 @@ fn run(peaks: usize, wanted: &dyn Fn(&str) -> bool) {
         .map_or(0, |predicted| predicted.peaks.len());
     gestures(&mut driven, wanted);
     looks(&mut driven, wanted);
-    println!(
-        "\n{:<42} {:>8} {:>8} {:>8} {:>8} {:>8}",
-        format!("{SIDE} x {SIDE}, {predicted} peaks, ms"),
-        "median",
-        "99 %",
-        "drawn",
-        "99 %",
-        "wall"
-    );
-    for (name, times) in &driven.table {
-        let [median, late] = [0.5, 0.99].map(|q| quantile(&times.worst, q));
-        let [drawn, drawn_late] = [0.5, 0.99].map(|q| quantile(&times.drawn, q));
-        let wall = quantile(&times.wall, 0.99);
-        let mark = if late > PICTURE_MS { "  > 16" } else { "" };
-        println!(
-            "{name:<42} {median:>8.2} {late:>8.2} {drawn:>8.2} {drawn_late:>8.2} {wall:>8.2}{mark}"
-        );
-    }
+    driven.print(&format!("{SIDE} x {SIDE}, {predicted} peaks, ms"));
     let vertices = driven.most_vertices;
     let start = Instant::now();
     let is_drawn = driven.harness.render().is_ok();
@@ -565,5 +687,8 @@ fn main() {
     };
     for peaks in peaks {
         run(peaks, &wanted);
+    }
+    if wanted("table") {
+        long_run();
     }
 }

@@ -246,11 +246,11 @@ impl Drawn {
             output.transform.position_from_point(&at)
         };
         let distance = |at: &[f64; 2]| place(at).distance(pointer);
-        let nearest = self
-            .points
-            .iter()
-            .min_by(|a, b| distance(&a.1).total_cmp(&distance(&b.1)));
-        let Some((frame, at)) = nearest.filter(|(_, at)| distance(at) < NEAR) else {
+        let all = self.points.iter();
+        let nearest = all
+            .map(|(frame, at)| (distance(at), frame, at))
+            .min_by(|a, b| a.0.total_cmp(&b.0));
+        let Some((_, frame, at)) = nearest.filter(|(away, ..)| *away < NEAR) else {
             return;
         };
         if output.response.clicked() {

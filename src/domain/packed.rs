@@ -143,16 +143,17 @@ pub fn in_rows(rect: PixelRect, stretch: Range<usize>, mut take: impl FnMut(usiz
 
 /// How many of the first cells have this code.
 fn equal_cells(cells: &[u8], code: u8) -> usize {
-    let mut done = 0;
-    for block in cells.chunks(BLOCK) {
-        // One vector comparison a block.
-        if block.iter().fold(0, |any, cell| any | (cell ^ code)) != 0 {
-            let here = block.iter().position(|cell| *cell != code);
-            return done + here.unwrap_or(0);
+    // Eight at a time: the first that differs is the first byte that is left of the word.
+    let (words, rest) = cells.as_chunks::<8>();
+    let same = u64::from_le_bytes([code; 8]);
+    for (index, word) in words.iter().enumerate() {
+        let left = u64::from_le_bytes(*word) ^ same;
+        if left != 0 {
+            return index * 8 + left.trailing_zeros() as usize / 8;
         }
-        done += block.len();
     }
-    done
+    let here = rest.iter().position(|cell| *cell != code);
+    words.len() * 8 + here.unwrap_or(rest.len())
 }
 
 /// The first and the last place in which two rows of cells differ.
