@@ -70,8 +70,8 @@ fn stroke(sheet: &mut Sheet, step: usize) -> Edit {
     let after: Vec<u8> = before.iter().map(|code| u8::from(*code != 1)).collect();
     let edit = Edit {
         rect,
-        before,
-        after,
+        before: before.into(),
+        after: after.into(),
         tool: "brush peak".to_owned(),
     };
     edit.apply(sheet);

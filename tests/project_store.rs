@@ -179,7 +179,7 @@ fn other_labels_than_those_painted_on_are_not_overwritten() {
     for (edit, word) in [
         (
             Edit {
-                after: vec![7; 100],
+                after: vec![7; 100].into(),
                 ..edit.clone()
             },
             "class code 7",
@@ -193,7 +193,7 @@ fn other_labels_than_those_painted_on_are_not_overwritten() {
         ),
         (
             Edit {
-                after: vec![1; 99],
+                after: vec![1; 99].into(),
                 ..edit
             },
             "frames of 300 x 270",

@@ -186,7 +186,7 @@ impl World {
                 let (sheet, history) = self.labels_of(key.number);
                 assert_eq!(
                     sheet.copy_rect(edit.rect),
-                    edit.before,
+                    edit.before.to_vec(),
                     "what was painted on"
                 );
                 edit.apply(sheet);

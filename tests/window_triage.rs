@@ -80,7 +80,7 @@ fn a_curator_decides_components_with_one_key_each() {
         assert_eq!(key.number, candidate.frame);
         let offset = (candidate.at.y - edit.rect.y0) * edit.rect.width();
         let place = offset + candidate.at.x - edit.rect.x0;
-        assert_eq!(edit.after.get(place), Some(&class.code()));
+        assert_eq!(edit.after.get(place), Some(class.code()));
         assert_ne!(current(&harness).rect, candidate.rect);
     }
     spent.sort_by(f64::total_cmp);

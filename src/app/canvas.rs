@@ -6,6 +6,7 @@ use std::sync::Arc;
 use egui::{Event, Key, MouseWheelUnit, PointerButton, Pos2, Rect, Sense, Ui, Vec2, pos2, vec2};
 
 use super::gpu::{Gpu, Look, Quad};
+use super::signs::Signs;
 use super::theme;
 use crate::domain::assembly::{Assembly, Placed};
 use crate::domain::grid::PixelRect;
@@ -45,6 +46,7 @@ pub struct Canvas {
     pub has_loupe: bool,
     /// The edit that is pointed at in the history, to show where it was made.
     pub pointed_edit: Option<usize>,
+    signs: Signs,
     /// Where the pointer is on the frame (raw slab), for the status bar; `None` in a gap.
     pub pointer: Option<(f32, f32)>,
     /// Where it is in the plane.
@@ -69,6 +71,7 @@ impl Default for Canvas {
             sizing_from: None,
             has_loupe: true,
             pointed_edit: None,
+            signs: Signs::default(),
             pointer: None,
             pointer_in_plane: None,
             may_paint: true,
@@ -238,18 +241,16 @@ impl Canvas {
             if layers.rings {
                 self.draw_rings(&painter, session);
             }
-            if is_current && session.comparison().is_some() {
-                // It says of every peak what the two layers below would say of one side.
-                self.draw_differences(&painter, session);
-            } else {
-                if layers.listed && is_current {
-                    self.draw_listed(&painter, session);
-                }
-                if layers.peaks && is_current && session.triage.current.is_none() {
-                    self.draw_peaks(&painter, session);
-                }
-            }
             if is_current {
+                let (signs, center) = (self.signs.of(session), self.center.into());
+                let shape =
+                    gpu.and_then(|gpu| gpu.signs.shape(self.rect, signs, center, self.zoom));
+                painter.extend(shape);
+                if session.comparison().is_some() {
+                    self.draw_differences(&painter, session);
+                } else if layers.listed {
+                    self.draw_indices(&painter, session);
+                }
                 self.draw_candidate(&painter, session);
                 self.draw_pointed_edit(&painter, session);
             }

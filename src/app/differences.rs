@@ -199,49 +199,32 @@ fn triangle(tip: Pos2, reach: f32) -> Shape {
 }
 
 impl Canvas {
-    /// Marks every peak of the comparison; the pixels of the differing ones where there is room.
+    /// The pixels of the differing peaks where there is room, and a frame around the one that was stepped to.
     pub fn draw_differences(&self, painter: &Painter, session: &Session) {
         const PIXELS: f32 = 3.0;
         let Some(comparison) = session.comparison() else {
             return;
         };
-        let current = session.difference();
         let near = self.rect.expand(60.0);
-        for mark in &comparison.marks {
-            let Some(at) = self.ui_from_frame(mark.x, mark.y) else {
-                continue;
-            };
-            if !near.contains(at) {
-                continue;
+        let place = |mark: &Mark| {
+            let at = self.ui_from_frame(mark.x, mark.y);
+            at.filter(|at| near.contains(*at))
+        };
+        if self.zoom > PIXELS {
+            let seen = |mark: &&Mark| mark.kind != Kind::Agreed && place(mark).is_some();
+            for mark in comparison.marks.iter().filter(seen) {
+                if mark.kind == Kind::Missed {
+                    self.draw_outline(painter, mark, theme::MISSED);
+                } else {
+                    self.draw_filled(painter, mark);
+                }
             }
+        }
+        let current = session.difference();
+        if let Some((mark, at)) = current.and_then(|mark| Some((mark, place(mark)?))) {
             let reach = ((mark.radius + 1.5) * self.zoom).clamp(6.0, 160.0);
-            match mark.kind {
-                Kind::Agreed => {
-                    painter.circle_stroke(at, reach, Stroke::new(1.0, theme::AGREED));
-                }
-                Kind::Missed => {
-                    if self.zoom > PIXELS {
-                        self.draw_outline(painter, mark, theme::MISSED);
-                    }
-                    for stroke in [
-                        Stroke::new(3.6, theme::SHADE),
-                        Stroke::new(2.0, theme::MISSED),
-                    ] {
-                        painter.add(diamond(at, reach * 1.4, stroke));
-                    }
-                }
-                Kind::Added => {
-                    if self.zoom > PIXELS {
-                        self.draw_filled(painter, mark);
-                    }
-                    // Above the peak, so that it hides nothing of it.
-                    painter.add(triangle(at - vec2(0.0, reach * 0.8), 6.0));
-                }
-            }
-            if current == Some(mark) {
-                let frame = Rect::from_center_size(at, Vec2::splat(2.0 * (reach * 1.5 + 6.0)));
-                corners(painter, frame, 9.0);
-            }
+            let frame = Rect::from_center_size(at, Vec2::splat(2.0 * (reach * 1.5 + 6.0)));
+            corners(painter, frame, 9.0);
         }
     }
 

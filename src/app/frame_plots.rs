@@ -194,6 +194,7 @@ impl Drawn {
             }
             plot.pointer_coordinate()
         });
+        name(&output.response);
         let Some(at) = output.inner.filter(|_| output.response.hovered()) else {
             return;
         };
@@ -236,6 +237,7 @@ impl Drawn {
                 plot.points(here.color(theme::PEAK).allow_hover(false));
             }
         });
+        name(&output.response);
         let Some(pointer) = output.response.hover_pos() else {
             return;
         };
@@ -244,11 +246,11 @@ impl Drawn {
             output.transform.position_from_point(&at)
         };
         let distance = |at: &[f64; 2]| place(at).distance(pointer);
-        let nearest = self
-            .points
-            .iter()
-            .min_by(|a, b| distance(&a.1).total_cmp(&distance(&b.1)));
-        let Some((frame, at)) = nearest.filter(|(_, at)| distance(at) < NEAR) else {
+        let all = self.points.iter();
+        let nearest = all
+            .map(|(frame, at)| (distance(at), frame, at))
+            .min_by(|a, b| a.0.total_cmp(&b.0));
+        let Some((_, frame, at)) = nearest.filter(|(away, ..)| *away < NEAR) else {
             return;
         };
         if output.response.clicked() {
@@ -264,6 +266,10 @@ impl Drawn {
         );
         output.response.on_hover_text_at_pointer(tip);
     }
+}
+
+fn name(response: &egui::Response) {
+    response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Canvas, true, "Plot of frames"));
 }
 
 fn plot<'a>(x: &str, y: &str) -> Plot<'a> {

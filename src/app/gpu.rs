@@ -6,6 +6,7 @@ use egui_wgpu::{CallbackResources, CallbackTrait, RenderState, ScreenDescriptor}
 
 use super::card::{Card, Classes, Counts, Spare};
 use super::pyramid::LEVELS;
+use super::signs::SignPainter;
 use super::theme;
 use crate::domain::grid::PixelRect;
 use crate::domain::labels::Sheet;
@@ -119,6 +120,7 @@ struct Textures {
 /// The canvas' share of the graphics card.
 pub struct Gpu {
     pub card: Card,
+    pub signs: SignPainter,
     pipeline: wgpu::RenderPipeline,
     layout: wgpu::BindGroupLayout,
     uniform: wgpu::Buffer,
@@ -213,6 +215,7 @@ impl Gpu {
         });
         Self {
             is_srgb: state.target_format.is_srgb(),
+            signs: SignPainter::new(state),
             card: Card {
                 device,
                 queue: state.queue.clone(),

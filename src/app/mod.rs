@@ -20,7 +20,9 @@ mod overlay;
 mod playback;
 mod plots;
 mod pyramid;
+mod run_strip;
 pub mod screenshot;
+mod signs;
 mod status;
 mod text;
 mod theme;
@@ -84,6 +86,7 @@ pub struct Window {
     /// When a blinking changed last.
     blinked: Option<std::time::Instant>,
     histogram: plots::Histogram,
+    run_strip: run_strip::RunStrip,
     import: import::ImportQuestion,
     training: training::TrainingPanel,
     triage: triage::Strip,
@@ -117,6 +120,7 @@ impl Window {
             played: None,
             blinked: None,
             histogram: plots::Histogram::default(),
+            run_strip: run_strip::RunStrip::default(),
             import: import::ImportQuestion::default(),
             training: training::TrainingPanel::default(),
             triage: triage::Strip::default(),
@@ -251,7 +255,7 @@ impl Window {
                     .frame(frame)
                     .exact_size(theme::RUN_STRIP)
                     .show(ui, |ui| {
-                        plots::run_strip(ui, &self.session, &mut self.commands)
+                        self.run_strip.show(ui, &self.session, &mut self.commands)
                     });
             }
             let frame = theme::panel_frame(ui, 6);

@@ -16,73 +16,20 @@ use crate::session::tool::{Gesture, Tool};
 const LOUPE: (isize, f32) = (10, 7.0);
 
 impl Canvas {
-    pub fn draw_peaks(&self, painter: &egui::Painter, session: &Session) {
-        let Some(predicted) = session.shown_prediction() else {
-            return;
-        };
-        for peak in &predicted.peaks {
-            let half = ((peak.radius + 1.5) * self.zoom).max(6.0);
-            let Some(at) = self.ui_from_frame(peak.x, peak.y) else {
-                continue;
-            };
-            let square = Rect::from_center_size(at, Vec2::splat(2.0 * half));
-            if square.intersects(self.rect) {
-                painter.rect_stroke(
-                    square,
-                    0,
-                    Stroke::new(1.0, theme::FOUND_SHADE),
-                    egui::StrokeKind::Outside,
-                );
-                painter.rect_stroke(
-                    square,
-                    0,
-                    Stroke::new(1.0, theme::FOUND),
-                    egui::StrokeKind::Inside,
-                );
-            }
-        }
-    }
-
-    /// Another program's findings: found peaks as diamonds, predicted reflections as circles, their indices when there is room.
-    pub fn draw_listed(&self, painter: &egui::Painter, session: &Session) {
+    /// The indices of the reflections that another program predicts, when there is room.
+    pub fn draw_indices(&self, painter: &egui::Painter, session: &Session) {
         const HKL_ZOOM: f32 = 6.0;
         let shown = session.shown.as_ref();
-        let Some(listed) = shown.and_then(|shown| shown.loaded.listed.as_ref()) else {
+        let listed = shown.and_then(|shown| shown.loaded.listed.as_ref());
+        let Some(listed) = listed.filter(|_| self.zoom > HKL_ZOOM) else {
             return;
         };
         let reach = (4.0 * self.zoom).clamp(5.0, 40.0);
-        let near = self.rect.expand(reach);
-        let place = |x: f32, y: f32| self.ui_from_frame(x, y).filter(|at| near.contains(*at));
-        let strokes = |color| {
-            [
-                Stroke::new(2.0, theme::FOUND_SHADE),
-                Stroke::new(1.0, color),
-            ]
-        };
         for reflection in &listed.predicted {
-            let Some(at) = place(reflection.x, reflection.y) else {
-                continue;
-            };
-            for stroke in strokes(theme::RING) {
-                painter.circle_stroke(at, reach, stroke);
-            }
-            if self.zoom > HKL_ZOOM {
+            if let Some(at) = self.ui_from_frame(reflection.x, reflection.y) {
                 let [h, k, l] = reflection.hkl;
-                self.tag(painter, at + vec2(reach, -reach), &format!("{h} {k} {l}"));
-            }
-        }
-        for &(x, y) in &listed.found {
-            let Some(at) = place(x, y) else { continue };
-            let far = reach * 1.35;
-            let corners = [
-                vec2(0.0, -far),
-                vec2(far, 0.0),
-                vec2(0.0, far),
-                vec2(-far, 0.0),
-            ];
-            for stroke in strokes(theme::LISTED) {
-                let diamond = corners.map(|step| at + step).to_vec();
-                painter.add(egui::Shape::closed_line(diamond, stroke));
+                let corner = at + vec2(reach, -reach);
+                self.tag(painter, corner, &format!("{h} {k} {l}"));
             }
         }
     }

@@ -1,12 +1,10 @@
-//! The histogram of the frame with its draggable range, and the strip of the whole run.
+//! The histogram of the frame with its draggable range.
 
-use egui::{Color32, Rect, Sense, Stroke, Ui, pos2};
+use egui::{Sense, Ui};
 use egui_plot::{Line, Plot, PlotPoints, VLine};
 
-use super::{text, theme};
-use crate::domain::columns::HIT;
+use super::theme;
 use crate::domain::frame::bad;
-use crate::domain::labels::Review;
 use crate::domain::tone::{Tone, auto_range};
 use crate::session::Session;
 use crate::session::command::Command;
@@ -181,129 +179,5 @@ impl Histogram {
         if moved != tone {
             commands.push(Command::SetTone(moved));
         }
-    }
-}
-
-/// Peaks against frame number over the whole run; click or drag to go.
-pub fn run_strip(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
-    let rect = ui.available_rect_before_wrap();
-    let response = ui.allocate_rect(rect, Sense::click_and_drag());
-    response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Canvas, true, "Run strip"));
-    let frames = session.rows.len();
-    if frames == 0 {
-        return;
-    }
-    let painter = ui.painter_at(rect);
-    let visuals = ui.visuals();
-    let inner = rect.shrink2(egui::vec2(4.0, 3.0));
-    let floor = inner.bottom() - 6.0;
-    let highest = session
-        .rows
-        .iter()
-        .filter_map(|row| row.peaks)
-        .max()
-        .unwrap_or(0)
-        .max(HIT);
-    let columns = (inner.width() as usize).clamp(1, 4096).min(frames);
-    let pitch = inner.width() / columns as f32;
-    painter.hline(
-        inner.x_range(),
-        floor + 0.5,
-        Stroke::new(1.0, visuals.widgets.noninteractive.bg_stroke.color),
-    );
-    for column in 0..columns {
-        let part = column * frames / columns
-            ..((column + 1) * frames / columns).max(column * frames / columns + 1);
-        let rows = session.rows.get(part).unwrap_or_default();
-        let width = (pitch - f32::from(u8::from(pitch > 3.0))).clamp(1.0, 14.0);
-        let left = inner.left() + column as f32 * pitch + (pitch - width).max(0.0) / 2.0;
-        if let Some(peaks) = rows.iter().filter_map(|row| row.peaks).max() {
-            let height = (peaks as f32 / highest as f32).sqrt() * (floor - inner.top());
-            let bar = Rect::from_min_max(
-                pos2(left, floor - height.max(1.0)),
-                pos2(left + width, floor),
-            );
-            let color = if peaks >= HIT {
-                theme::PEAK
-            } else {
-                visuals.weak_text_color()
-            };
-            painter.rect_filled(bar, 0, color);
-        }
-        let mark = rows
-            .iter()
-            .map(|row| row.review)
-            .max_by_key(|review| match review {
-                Review::Untouched => 0,
-                Review::Started => 1,
-                Review::Confirmed => 2,
-                Review::Flagged => 3,
-            });
-        let color = match mark {
-            None | Some(Review::Untouched) => Color32::TRANSPARENT,
-            Some(Review::Started) => visuals.weak_text_color(),
-            Some(Review::Confirmed) => theme::RING,
-            Some(Review::Flagged) => theme::FOUND,
-        };
-        let foot = Rect::from_min_max(pos2(left, floor + 2.5), pos2(left + width, floor + 5.5));
-        painter.rect_filled(foot, 0, color);
-    }
-    let x_of = |number: usize| inner.left() + (number as f32 + 0.5) * inner.width() / frames as f32;
-    let here = x_of(session.selected);
-    painter.vline(
-        here,
-        inner.y_range(),
-        Stroke::new(1.5, visuals.text_color()),
-    );
-    let known = session
-        .rows
-        .iter()
-        .filter(|row| row.peaks.is_some())
-        .count();
-    let hits = session
-        .rows
-        .iter()
-        .filter(|row| row.peaks.is_some_and(|peaks| peaks >= HIT))
-        .count();
-    let note = if known == 0 {
-        "peaks against frame number".to_owned()
-    } else {
-        format!(
-            "{} in {}",
-            text::count(hits as f64, "hit"),
-            text::count(known as f64, "predicted frame")
-        )
-    };
-    let font = egui::FontId::proportional(theme::SMALL);
-    let ground = visuals.panel_fill.gamma_multiply(0.8);
-    let galley = painter.layout_no_wrap(note, font, visuals.weak_text_color());
-    let at = pos2(inner.right() - galley.size().x, inner.top() - 1.0);
-    painter.rect_filled(
-        Rect::from_min_size(at, galley.size()).expand(2.0),
-        2,
-        ground,
-    );
-    painter.galley(at, galley, visuals.weak_text_color());
-    let pointer = response
-        .interact_pointer_pos()
-        .filter(|_| response.clicked() || response.dragged());
-    let number_at = |x: f32| {
-        let part = ((x - inner.left()) / inner.width()).clamp(0.0, 1.0);
-        ((part * frames as f32) as usize).min(frames - 1)
-    };
-    if let Some(at) = pointer {
-        let number = number_at(at.x);
-        if number != session.selected {
-            commands.push(Command::GoTo(number));
-        }
-    }
-    if let Some(at) = response.hover_pos() {
-        let number = number_at(at.x);
-        let peaks = session.rows.get(number).and_then(|row| row.peaks);
-        let mut tip = format!("frame {}", text::thousands(number as f64 + 1.0));
-        if let Some(peaks) = peaks {
-            tip.push_str(&format!(", {}", text::count(f64::from(peaks), "peak")));
-        }
-        response.on_hover_text_at_pointer(tip);
     }
 }

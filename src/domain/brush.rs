@@ -229,55 +229,197 @@ pub fn polygon_within(
 /// A labelled region reaches over corners, as components do; background does not, so that a contour drawn with a
 /// one-pixel brush holds the fill in.
 pub fn fill(sheet: &mut Sheet, bad: &Grid<u16>, at: Pixel, class: Class) -> PixelRect {
+    fill_counted(sheet, bad, at, class).0
+}
+
+/// The same, with the number of filled pixels.
+pub fn fill_counted(
+    sheet: &mut Sheet,
+    bad: &Grid<u16>,
+    at: Pixel,
+    class: Class,
+) -> (PixelRect, usize) {
     let Some(&old) = sheet.get(at.x, at.y) else {
-        return NOTHING;
+        return (NOTHING, 0);
     };
     let new = class.code();
     if old == new {
-        return NOTHING;
+        return (NOTHING, 0);
     }
     let corners = usize::from(old != Class::Background.code());
-    let ink = Ink {
-        class,
-        over: Over::Everything,
-    };
-    let fillable = |sheet: &Sheet, x: usize, y: usize| {
-        sheet.get(x, y) == Some(&old) && may_carry(bad.get(x, y), class)
-    };
-    let mut touched = NOTHING;
+    let refused = refused_bits(class);
+    let is_fillable = move |code: u8, bits: u16| (code == old) & (bits & refused == 0);
+    let (mut touched, mut count) = (NOTHING, 0);
     let mut waiting = vec![at];
     while let Some(Pixel { x, y }) = waiting.pop() {
-        if !fillable(sheet, x, y) {
+        let (cells, bits) = (sheet.row(y), bad.row(y));
+        let length = cells.len().min(bits.len());
+        let (Some(cells), Some(bits)) = (cells.get(..length), bits.get(..length)) else {
+            continue;
+        };
+        let (before, after) = (cells.split_at(x.min(length)), bits.split_at(x.min(length)));
+        let x1 = x + leading(before.1, after.1, is_fillable);
+        if x1 == x {
             continue;
         }
-        let mut x0 = x;
-        while x0 > 0 && fillable(sheet, x0 - 1, y) {
-            x0 -= 1;
+        let x0 = x - trailing(before.0, after.0, is_fillable);
+        if let Some(cells) = sheet.row_mut(y).get_mut(x0..x1) {
+            cells.fill(new);
         }
-        let mut x1 = x + 1;
-        while fillable(sheet, x1, y) {
-            x1 += 1;
-        }
-        paint_span(sheet, bad, y, x0..x1, ink, &mut touched);
+        count += x1 - x0;
+        touched = touched.union(&PixelRect::new(x0, y, x1, y + 1));
         let beside = x0.saturating_sub(corners)..(x1 + corners).min(sheet.width());
         for y in [y.checked_sub(1), Some(y + 1)].into_iter().flatten() {
+            let rows = (
+                sheet.row(y).get(beside.clone()),
+                bad.row(y).get(beside.clone()),
+            );
+            let (Some(mut cells), Some(mut bits)) = rows else {
+                continue;
+            };
             // One start per gap-free stretch is enough: the stretch is filled whole when it is taken up.
-            let mut inside = false;
-            for x in beside.clone() {
-                let now = fillable(sheet, x, y);
-                if now && !inside {
-                    waiting.push(Pixel { x, y });
+            let mut x = beside.start;
+            while !cells.is_empty() {
+                let skip = leading(cells, bits, |code, bits| !is_fillable(code, bits));
+                (cells, bits) = (cells.split_at(skip).1, bits.split_at(skip).1);
+                let stretch = leading(cells, bits, is_fillable);
+                if stretch > 0 {
+                    waiting.push(Pixel { x: x + skip, y });
                 }
-                inside = now;
+                (cells, bits) = (cells.split_at(stretch).1, bits.split_at(stretch).1);
+                x += skip + stretch;
             }
         }
     }
-    touched
+    (touched, count)
+}
+
+/// So many cells are looked at together; without a branch inside, they are a few vector operations.
+const BLOCK: usize = 64;
+
+/// How many of the first cells are meant.
+fn leading(cells: &[u8], bits: &[u16], is_meant: impl Fn(u8, u16) -> bool) -> usize {
+    let mut done = 0;
+    for (cells, bits) in cells.chunks(BLOCK).zip(bits.chunks(BLOCK)) {
+        let pairs = || cells.iter().zip(bits);
+        if !pairs().fold(true, |all, (code, bits)| all & is_meant(*code, *bits)) {
+            let here = pairs().position(|(code, bits)| !is_meant(*code, *bits));
+            return done + here.unwrap_or(0);
+        }
+        done += cells.len();
+    }
+    done
+}
+
+/// How many of the last cells are meant.
+fn trailing(cells: &[u8], bits: &[u16], is_meant: impl Fn(u8, u16) -> bool) -> usize {
+    let mut done = 0;
+    for (cells, bits) in cells.rchunks(BLOCK).zip(bits.rchunks(BLOCK)) {
+        let pairs = || cells.iter().zip(bits);
+        if !pairs().fold(true, |all, (code, bits)| all & is_meant(*code, *bits)) {
+            let here = pairs()
+                .rev()
+                .position(|(code, bits)| !is_meant(*code, *bits));
+            return done + here.unwrap_or(0);
+        }
+        done += cells.len();
+    }
+    done
+}
+
+/// The mask bits that keep a pixel from carrying the class.
+const fn refused_bits(class: Class) -> u16 {
+    match class {
+        Class::Background => 0,
+        _ => bad::NOT_VALID,
+    }
 }
 
 /// Whether a pixel with these mask bits may carry the class.
 pub fn may_carry(bits: Option<&u16>, class: Class) -> bool {
     class == Class::Background || bits.is_some_and(|bits| bits & bad::NOT_VALID == 0)
+}
+
+/// [`Over`] as comparisons without a branch, for long stretches of cells.
+#[derive(Clone, Copy)]
+struct Gate {
+    only: u16,
+    spared: [u16; 4],
+}
+
+impl Gate {
+    /// No cell has this code.
+    const NONE: u16 = 0x100;
+
+    fn of(over: Over) -> Self {
+        let mut gate = Self {
+            only: Self::NONE,
+            spared: [Self::NONE; 4],
+        };
+        match over {
+            Over::Everything => {}
+            Over::Only(class) => gate.only = u16::from(class.code()),
+            Over::Except(class) => gate.spared[0] = u16::from(class.code()),
+            Over::Unprotected(set) => {
+                for (spared, class) in gate.spared.iter_mut().zip(Class::ALL) {
+                    if set.contains(class) {
+                        *spared = u16::from(class.code());
+                    }
+                }
+            }
+        }
+        gate
+    }
+
+    /// Whether every code gives way.
+    fn is_open(self) -> bool {
+        self.only == Self::NONE && self.spared == [Self::NONE; 4]
+    }
+
+    const fn lets(self, code: u8) -> bool {
+        let code = code as u16;
+        let [a, b, c, d] = self.spared;
+        ((self.only == Self::NONE) | (self.only == code))
+            & (code != a)
+            & (code != b)
+            & (code != c)
+            & (code != d)
+    }
+}
+
+/// Has blocks of cells given new codes; the first and the last cell that changed.
+///
+/// `recode` gets the place of the block's first cell, its cells and their mask bits.
+fn change_cells(
+    cells: &mut [u8],
+    bits: &[u16],
+    mut recode: impl FnMut(usize, &mut [u8], &[u16]),
+) -> Option<(usize, usize)> {
+    let mut first = None;
+    // The last block that changed: where it begins, how long it is, what it was.
+    let mut last = (0, 0, [0; BLOCK]);
+    let mut old = [0; BLOCK];
+    let blocks = cells.chunks_mut(BLOCK).zip(bits.chunks(BLOCK));
+    for (start, (cells, bits)) in (0..).step_by(BLOCK).zip(blocks) {
+        let length = cells.len();
+        let Some(before) = old.get_mut(..length) else {
+            continue;
+        };
+        before.copy_from_slice(cells);
+        recode(start, cells, bits);
+        if before != cells {
+            if first.is_none() {
+                let here = before.iter().zip(cells.iter()).position(|(a, b)| a != b);
+                first = here.map(|here| start + here);
+            }
+            last = (start, length, old);
+        }
+    }
+    let (start, length, old) = last;
+    let changed = cells.get(start..start + length)?;
+    let pairs = old.get(..length)?.iter().zip(changed);
+    let end = pairs.rev().position(|(old, new)| old != new)?;
+    Some((first?, start + length - 1 - end))
 }
 
 /// Paints a stretch of one row and widens `touched` by what changed.
@@ -289,21 +431,31 @@ pub fn paint_span(
     ink: Ink,
     touched: &mut PixelRect,
 ) {
-    let code = ink.class.code();
-    let bad_row = bad.row(y);
-    let Some(cells) = sheet.row_mut(y).get_mut(span.clone()) else {
+    let (code, gate, refused) = (
+        ink.class.code(),
+        Gate::of(ink.over),
+        refused_bits(ink.class),
+    );
+    let bits = bad.row(y).get(span.clone());
+    let (Some(cells), Some(bits)) = (sheet.row_mut(y).get_mut(span.clone()), bits) else {
         return;
     };
-    let mut changed: Option<(usize, usize)> = None;
-    for (x, cell) in span.zip(cells) {
-        if *cell != code && ink.over.allows(*cell) && may_carry(bad_row.get(x), ink.class) {
-            *cell = code;
-            changed = Some((changed.map_or(x, |(first, _)| first), x));
+    let paint = |_: usize, cells: &mut [u8], bits: &[u16]| {
+        // Most blocks are of one class and have no bad pixel.
+        let first = cells.first().copied().unwrap_or(code);
+        let is_free = bits.iter().fold(0, |any, bits| any | bits) & refused == 0;
+        if is_free && cells.iter().fold(0, |any, cell| any | (cell ^ first)) == 0 {
+            if gate.lets(first) {
+                cells.fill(code);
+            }
+            return;
         }
-    }
-    if let Some((first, last)) = changed {
-        *touched = touched.union(&PixelRect::new(first, y, last + 1, y + 1));
-    }
+        for (cell, bits) in cells.iter_mut().zip(bits) {
+            let gives_way = gate.lets(*cell) & (bits & refused == 0);
+            *cell = if gives_way { code } else { *cell };
+        }
+    };
+    widen(touched, y, span.start, change_cells(cells, bits, paint));
 }
 
 /// Copies a stretch of one row from another sheet of the same shape; widens `touched` by what changed.
@@ -316,11 +468,73 @@ pub fn copy_span(
     over: Over,
     touched: &mut PixelRect,
 ) {
-    for x in span {
-        let class = from.get(x, y).and_then(|code| Class::from_code(*code));
-        if let Some(class) = class {
-            paint_span(sheet, bad, y, x..x + 1, Ink { class, over }, touched);
+    let gate = Gate::of(over);
+    let (bits, from) = (bad.row(y).get(span.clone()), from.row(y).get(span.clone()));
+    let (Some(cells), Some(bits), Some(from)) =
+        (sheet.row_mut(y).get_mut(span.clone()), bits, from)
+    else {
+        return;
+    };
+    let background = Class::Background.code();
+    let known = Class::ALL.map(Class::code);
+    let is_open = gate.is_open();
+    let copy = |start: usize, cells: &mut [u8], bits: &[u16]| {
+        let from = from.get(start..).unwrap_or_default();
+        if from.starts_with(cells) {
+            return;
         }
+        if is_open && bits.iter().fold(0, |any, bits| any | bits) & bad::NOT_VALID == 0 {
+            // Fewer questions, and all of bytes: most blocks are answered so.
+            for (cell, code) in cells.iter_mut().zip(from) {
+                let is_class = known.iter().fold(false, |any, class| any | (class == code));
+                *cell = if is_class { *code } else { *cell };
+            }
+            return;
+        }
+        for ((cell, bits), code) in cells.iter_mut().zip(bits).zip(from) {
+            let is_class = known.iter().fold(false, |any, class| any | (class == code));
+            let may_carry = (*code == background) | (bits & bad::NOT_VALID == 0);
+            let gives_way = gate.lets(*cell) & is_class & may_carry;
+            *cell = if gives_way { *code } else { *cell };
+        }
+    };
+    widen(touched, y, span.start, change_cells(cells, bits, copy));
+}
+
+/// Gives the valid pixels of a row these codes; widens `touched` by what changed.
+pub fn replace_row(
+    sheet: &mut Sheet,
+    bad: &Grid<u16>,
+    y: usize,
+    codes: &[u8],
+    touched: &mut PixelRect,
+) {
+    let replace = |start: usize, cells: &mut [u8], bits: &[u16]| {
+        let codes = codes.get(start..).unwrap_or_default();
+        if codes.starts_with(cells) {
+            return;
+        }
+        if bits.iter().fold(0, |any, bits| any | bits) & bad::NOT_VALID == 0 {
+            cells
+                .iter_mut()
+                .zip(codes)
+                .for_each(|(cell, code)| *cell = *code);
+            return;
+        }
+        for ((cell, bits), code) in cells.iter_mut().zip(bits).zip(codes) {
+            let is_valid = bits & bad::NOT_VALID == 0;
+            *cell = if is_valid { *code } else { *cell };
+        }
+    };
+    let ends = change_cells(sheet.row_mut(y), bad.row(y), replace);
+    widen(touched, y, 0, ends);
+}
+
+/// Widens a rectangle by a stretch of a row whose first and last cell count from `start`.
+fn widen(touched: &mut PixelRect, y: usize, start: usize, ends: Option<(usize, usize)>) {
+    if let Some((first, last)) = ends {
+        let (x0, x1) = (start + first, start + last + 1);
+        *touched = touched.union(&PixelRect::new(x0, y, x1, y + 1));
     }
 }
 

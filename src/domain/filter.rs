@@ -148,13 +148,26 @@ fn holds(cell: Cell<'_>, relation: Relation, value: &Value) -> bool {
 }
 
 fn text_holds(cells: &[&str], relation: Relation, value: &str) -> bool {
-    let value = value.to_lowercase();
-    let is_same = |cell: &&str| cell.to_lowercase() == value;
-    let has = |cell: &&str| cell.to_lowercase().contains(&value);
+    let is_same = |cell: &&str| {
+        if cell.is_ascii() && value.is_ascii() {
+            cell.eq_ignore_ascii_case(value)
+        } else {
+            cell.to_lowercase() == value.to_lowercase()
+        }
+    };
+    let has = |cell: &&str| {
+        if cell.is_ascii() && value.is_ascii() {
+            // Without a copy: a run may have a hundred thousand comments.
+            let mut parts = cell.as_bytes().windows(value.len().max(1));
+            value.is_empty() || parts.any(|part| part.eq_ignore_ascii_case(value.as_bytes()))
+        } else {
+            cell.to_lowercase().contains(&value.to_lowercase())
+        }
+    };
     match relation {
         // No words at all are the empty text.
         Relation::Equal => cells.iter().any(is_same) || (cells.is_empty() && value.is_empty()),
-        Relation::NotEqual => !text_holds(cells, Relation::Equal, &value),
+        Relation::NotEqual => !text_holds(cells, Relation::Equal, value),
         Relation::Has => cells.iter().any(has),
         Relation::HasNot => !cells.iter().any(has),
         _ => false,

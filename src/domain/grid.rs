@@ -1,10 +1,36 @@
 //! Row-major grids and pixel rectangles: the only place that knows how (x, y) becomes an index.
 
+use std::collections::HashSet;
+use std::hash::{BuildHasherDefault, Hasher};
+
 /// One cell of a grid: `x` counts along the fast axis (columns), `y` along the slow axis (rows).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Pixel {
     pub x: usize,
     pub y: usize,
+}
+
+/// Cells in a set, told apart by a few multiplications: sets of them are asked millions of times.
+pub type PixelSet = HashSet<Pixel, BuildHasherDefault<PixelHasher>>;
+
+/// Mixes the two numbers of a [`Pixel`]; no defence against keys that are chosen to collide, which pixels are not.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PixelHasher(u64);
+
+impl Hasher for PixelHasher {
+    fn finish(&self) -> u64 {
+        self.0 ^ self.0 >> 32
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes
+            .iter()
+            .for_each(|byte| self.write_usize(usize::from(*byte)));
+    }
+
+    fn write_usize(&mut self, number: usize) {
+        self.0 = (self.0.rotate_left(23) ^ number as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
 }
 
 /// A half-open rectangle of cells: `x0 <= x < x1`, `y0 <= y < y1`.
@@ -194,6 +220,9 @@ impl<T: Copy> Grid<T> {
     /// The cells of a rectangle (clipped to the grid), row by row.
     pub fn copy_rect(&self, rect: PixelRect) -> Vec<T> {
         let rect = rect.intersect(&self.rect());
+        if rect.is_empty() {
+            return Vec::new();
+        }
         let mut out = Vec::with_capacity(rect.area());
         for y in rect.y0..rect.y1 {
             out.extend_from_slice(&self.row(y)[rect.x0..rect.x1]);

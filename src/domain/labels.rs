@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::grid::{Grid, Pixel, PixelRect};
+use super::packed::{Packed, differing, in_rows};
 
 /// What a pixel is, with the codes of every file that leaves the program (labels rule: README).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -50,8 +51,8 @@ pub type Sheet = Grid<u8>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edit {
     pub rect: PixelRect,
-    pub before: Vec<u8>,
-    pub after: Vec<u8>,
+    pub before: Packed,
+    pub after: Packed,
     /// What made it, in the words of the history list: `brush peak`, `accept net-name`.
     pub tool: String,
 }
@@ -61,38 +62,42 @@ impl Edit {
     pub fn between(before: &Sheet, after: &Sheet, touched: PixelRect, tool: &str) -> Option<Self> {
         let touched = touched.intersect(&before.rect()).intersect(&after.rect());
         let mut rect = PixelRect::new(0, 0, 0, 0);
+        // Packed on the way, while a row is at hand: mostly what was touched is what has changed.
+        let mut packed = [Packed::default(), Packed::default()];
         for y in touched.y0..touched.y1 {
-            let old = &before.row(y)[touched.x0..touched.x1];
-            let new = &after.row(y)[touched.x0..touched.x1];
-            let Some(first) = old.iter().zip(new).position(|(a, b)| a != b) else {
+            let row = |sheet| Sheet::row(sheet, y).get(touched.x0..touched.x1);
+            let (Some(old), Some(new)) = (row(before), row(after)) else {
                 continue;
             };
-            let last = old
-                .iter()
-                .zip(new)
-                .rposition(|(a, b)| a != b)
-                .unwrap_or(first);
-            rect = rect.union(&PixelRect::new(
-                touched.x0 + first,
-                y,
-                touched.x0 + last + 1,
-                y + 1,
-            ));
+            if let Some((first, last)) = differing(old, new) {
+                let (x0, x1) = (touched.x0 + first, touched.x0 + last + 1);
+                rect = rect.union(&PixelRect::new(x0, y, x1, y + 1));
+            }
+            for (packed, row) in packed.iter_mut().zip([old, new]) {
+                packed.extend(row);
+            }
         }
-        (!rect.is_empty()).then(|| Self {
+        if rect.is_empty() {
+            return None;
+        }
+        if rect != touched {
+            packed = [before, after].map(|sheet| Packed::of(sheet, rect));
+        }
+        let [before, after] = packed;
+        Some(Self {
             rect,
-            before: before.copy_rect(rect),
-            after: after.copy_rect(rect),
+            before,
+            after,
             tool: tool.to_owned(),
         })
     }
 
     pub fn apply(&self, sheet: &mut Sheet) {
-        sheet.paste_rect(self.rect, &self.after);
+        self.after.paste(sheet, self.rect);
     }
 
     pub fn revert(&self, sheet: &mut Sheet) {
-        sheet.paste_rect(self.rect, &self.before);
+        self.before.paste(sheet, self.rect);
     }
 
     /// Whether a person chose its classes: no prediction taken over or stamped, no emptied sheet.
@@ -111,7 +116,7 @@ impl Edit {
     }
 
     pub const fn bytes(&self) -> usize {
-        self.before.len() + self.after.len()
+        self.before.bytes() + self.after.bytes()
     }
 }
 
@@ -123,15 +128,13 @@ pub fn mark_changed<'a>(
 ) {
     for edit in edits {
         let is_meant = is_meant(edit);
-        let width = edit.rect.width().max(1);
-        for (i, (before, after)) in edit.before.iter().zip(&edit.after).enumerate() {
-            if before != after
-                && let Some(cell) =
-                    cells.get_mut(edit.rect.x0 + i % width, edit.rect.y0 + i / width)
-            {
-                *cell = is_meant;
-            }
-        }
+        edit.before.differences(&edit.after, |stretch| {
+            in_rows(edit.rect, stretch, |y, span| {
+                if let Some(cells) = cells.row_mut(y).get_mut(span) {
+                    cells.fill(is_meant);
+                }
+            });
+        });
     }
 }
 

@@ -21,6 +21,7 @@ pub mod labels;
 pub mod labels_rule;
 pub mod listed;
 pub mod near_truth;
+pub mod packed;
 pub mod peaks;
 pub mod queue;
 pub mod radial;

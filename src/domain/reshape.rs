@@ -2,11 +2,9 @@
 //!
 //! A peak's ignored rim goes with it: it moves out or in by a pixel, and vanishes with the peak.
 
-use std::collections::HashSet;
-
 use super::components::Component;
 use super::frame::Frame;
-use super::grid::{Pixel, PixelRect};
+use super::grid::{Pixel, PixelRect, PixelSet};
 use super::labels::{Class, Sheet};
 use super::peaks::split_component;
 
@@ -61,26 +59,21 @@ pub fn reshape(
     panels: &[PixelRect],
     found: &[Component],
 ) -> Vec<(Pixel, Class)> {
-    let parts: Vec<Part> = found
-        .iter()
-        .filter_map(|component| Part::of(sheet, component))
-        .collect();
+    let parts = || {
+        found
+            .iter()
+            .filter_map(|component| Part::of(sheet, component))
+    };
     let mut changes = Vec::new();
     match operation {
-        Operation::Make => parts.iter().for_each(|part| part.make(class, &mut changes)),
-        Operation::Delete => parts
-            .iter()
-            .for_each(|part| part.make(Class::Background, &mut changes)),
-        Operation::Grow => parts
-            .iter()
-            .for_each(|part| part.grow(sheet, panels, &mut changes)),
-        Operation::Shrink => parts
-            .iter()
-            .for_each(|part| part.shrink(panels, &mut changes)),
+        Operation::Make => parts().for_each(|part| part.make(class, &mut changes)),
+        Operation::Delete => parts().for_each(|part| part.make(Class::Background, &mut changes)),
+        Operation::Grow => parts().for_each(|part| part.grow(sheet, panels, &mut changes)),
+        Operation::Shrink => parts().for_each(|part| part.shrink(panels, &mut changes)),
         Operation::Split => found
             .iter()
             .for_each(|component| split(frame, sheet, component, &mut changes)),
-        Operation::Merge => merge(&parts, &mut changes),
+        Operation::Merge => merge(&parts().collect::<Vec<_>>(), &mut changes),
     }
     changes
 }
@@ -88,14 +81,14 @@ pub fn reshape(
 /// A component with what belongs to it.
 struct Part {
     class: Class,
-    cells: HashSet<Pixel>,
+    cells: PixelSet,
     /// The ignored pixels around a peak that touch no other peak; empty where it has no rim.
     rim: Vec<Pixel>,
 }
 
 impl Part {
     fn of(sheet: &Sheet, component: &Component) -> Option<Self> {
-        let cells: HashSet<Pixel> = component.pixels().collect();
+        let cells: PixelSet = component.pixels().collect();
         let first = component.spans.first()?;
         let class = Class::from_code(*sheet.get(first.x0, first.y)?)?;
         let mut part = Self {
@@ -183,7 +176,7 @@ impl Part {
             };
             four(**cell).iter().any(is_outside)
         };
-        let removed: HashSet<Pixel> = self.cells.iter().filter(is_border).copied().collect();
+        let removed: PixelSet = self.cells.iter().filter(is_border).copied().collect();
         if removed.len() == self.cells.len() {
             return self.make(Class::Background, changes);
         }
@@ -211,9 +204,9 @@ fn split(frame: &Frame, sheet: &Sheet, whole: &Component, changes: &mut Vec<(Pix
     let Some(parts) = split_component(frame, sheet, whole) else {
         return;
     };
-    let sets: Vec<HashSet<Pixel>> = parts.iter().map(|part| part.pixels().collect()).collect();
+    let sets: Vec<PixelSet> = parts.iter().map(|part| part.pixels().collect()).collect();
     let value = |p: Pixel| frame.pixels.get(p.x, p.y).copied().unwrap_or(f32::MIN);
-    let mut cut: HashSet<Pixel> = HashSet::new();
+    let mut cut: PixelSet = PixelSet::default();
     for (index, part) in sets.iter().enumerate() {
         for pixel in part {
             for next in eight(*pixel) {

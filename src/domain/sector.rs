@@ -16,6 +16,9 @@ pub const ICE_ANGSTROM: [f64; 10] = [
     3.895, 3.669, 3.441, 2.671, 2.249, 2.072, 1.948, 1.918, 1.882, 1.721,
 ];
 
+/// Cells so near to a radius are asked one by one.
+const MARGIN: f64 = 1.0;
+
 /// A piece of a ring.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sector {
@@ -78,43 +81,138 @@ impl RingPlane {
     }
 
     fn polar_on(&self, panel: &Panel, x: f64, y: f64) -> Polar {
-        let [lx, ly, lz] = lab_on_panel(panel, x, y);
+        let [lx, ly, _] = lab_on_panel(panel, x, y);
         Polar {
-            radius_px: self.scale * lx.hypot(ly) / lz,
+            radius_px: self.radius_px(panel, x, y),
             azimuth: ly.atan2(lx),
         }
     }
 
+    fn radius_px(&self, panel: &Panel, x: f64, y: f64) -> f64 {
+        let [lx, ly, lz] = lab_on_panel(panel, x, y);
+        self.scale * (lx * lx + ly * ly).sqrt() / lz
+    }
+
     /// Hands on the cells of a sector: the panel's rectangle, rows, and stretches of columns.
     pub fn spans(&self, sector: &Sector, mut take: impl FnMut(PixelRect, usize, Range<usize>)) {
-        let is_whole = sector.sweep.abs() >= TAU;
-        let is_within = |at: Polar| {
-            let turned = (at.azimuth - sector.start) * sector.sweep.signum();
-            at.radius_px >= sector.inner_px
-                && at.radius_px <= sector.outer_px
-                && (is_whole || turned.rem_euclid(TAU) <= sector.sweep.abs())
-        };
         for panel in &self.panels {
             for y in panel.rect.y0..panel.rect.y1 {
                 for cells in self.candidates(panel, y, sector).into_iter().flatten() {
                     let mut begun: Option<usize> = None;
-                    for x in cells.clone() {
-                        let at = self.polar_on(panel, x as f64 + 0.5, y as f64 + 0.5);
-                        match (begun, is_within(at)) {
-                            (None, true) => begun = Some(x),
-                            (Some(start), false) => {
-                                take(panel.rect, y, start..x);
-                                begun = None;
-                            }
-                            _ => {}
+                    let mut go_on = |cells: Range<usize>, is_in: bool| match (begun, is_in) {
+                        (None, true) => begun = Some(cells.start),
+                        (Some(start), false) => {
+                            take(panel.rect, y, start..cells.start);
+                            begun = None;
                         }
-                    }
-                    if let Some(start) = begun {
-                        take(panel.rect, y, start..cells.end);
-                    }
+                        _ => {}
+                    };
+                    self.along(panel, y, sector, cells.clone(), &mut go_on);
+                    go_on(cells.end..cells.end, false);
                 }
             }
         }
+    }
+
+    /// Goes along cells of a row and says of stretches of them, in order, whether they are in the sector.
+    fn along(
+        &self,
+        panel: &Panel,
+        y: usize,
+        sector: &Sector,
+        cells: Range<usize>,
+        go_on: &mut impl FnMut(Range<usize>, bool),
+    ) {
+        /// So many cells are asked by their ends; fewer where that does not answer.
+        const BLOCKS: [usize; 2] = [64, 8];
+        let is_whole = sector.sweep.abs() >= TAU;
+        let turned = |x: usize| {
+            let [lx, ly, _] = lab_on_panel(panel, x as f64 + 0.5, y as f64 + 0.5);
+            let turned = (ly.atan2(lx) - sector.start) * sector.sweep.signum();
+            turned.rem_euclid(TAU)
+        };
+        let is_within = |x: usize| {
+            let radius_px = self.radius_px(panel, x as f64 + 0.5, y as f64 + 0.5);
+            radius_px >= sector.inner_px
+                && radius_px <= sector.outer_px
+                && (is_whole || turned(x) <= sector.sweep.abs())
+        };
+        let surely = self.surely_between(panel, y, sector);
+        // What is true of all cells of a stretch, where its ends say it.
+        let together = |x: usize, end: usize| {
+            if !surely
+                .iter()
+                .flatten()
+                .any(|sure| sure.start <= x && end <= sure.end)
+            {
+                return None;
+            }
+            if is_whole {
+                return Some(true);
+            }
+            // Along a row the azimuth only grows or only falls, by less than half a turn.
+            let (first, last) = (turned(x), turned(end - 1));
+            let sides = [first, last].map(|turned| turned <= sector.sweep.abs());
+            let is_one = sides[0] == sides[1] && (last - first).abs() < TAU / 4.0;
+            is_one.then_some(sides[0])
+        };
+        let mut x = cells.start;
+        while x < cells.end {
+            let ends = BLOCKS.map(|length| (x + length).min(cells.end));
+            let known = ends
+                .into_iter()
+                .find_map(|end| Some((end, together(x, end)?)));
+            if let Some((end, is_in)) = known {
+                go_on(x..end, is_in);
+                x = end;
+            } else {
+                let [_, end] = ends;
+                (x..end).for_each(|x| go_on(x..x + 1, is_within(x)));
+                x = end;
+            }
+        }
+    }
+
+    /// The cells of one row that lie between the radii for sure, a cell away from either.
+    fn surely_between(
+        &self,
+        panel: &Panel,
+        y: usize,
+        sector: &Sector,
+    ) -> [Option<Range<usize>>; 2] {
+        let row = panel.rect.x0..panel.rect.x1;
+        let ends = [row.start, row.end].map(|x| lab_on_panel(panel, x as f64, y as f64 + 0.5)[2]);
+        let outer = self.crossings(panel, y, sector.outer_px).flatten();
+        let (Some([low, high]), true) = (outer, ends.iter().all(|z| *z > 0.0)) else {
+            return [None, None];
+        };
+        let (low, high) = (low + MARGIN, high - MARGIN);
+        match self.crossings(panel, y, sector.inner_px.max(0.0)) {
+            Some(Some([from, to])) => [
+                Some(cells_between(low, from - MARGIN, row.clone())),
+                Some(cells_between(to + MARGIN, high, row)),
+            ],
+            // The row passes by the inner circle.
+            Some(None) => [Some(cells_between(low, high, row)), None],
+            None => [None, None],
+        }
+    }
+
+    /// Where a row crosses a radius; `None` on a panel that is seen so steeply that the curve is no ellipse.
+    fn crossings(&self, panel: &Panel, y: usize, radius_px: f64) -> Option<Option<[f64; 2]>> {
+        let origin = lab_on_panel(panel, 0.0, y as f64 + 0.5);
+        let tangent = radius_px / self.scale;
+        let form =
+            |a: [f64; 3], b: [f64; 3]| a[0] * b[0] + a[1] * b[1] - tangent * tangent * a[2] * b[2];
+        let (a, b, c) = (
+            form(panel.fast_m, panel.fast_m),
+            2.0 * form(panel.fast_m, origin),
+            form(origin, origin),
+        );
+        let inner = b * b - 4.0 * a * c;
+        let half = inner.max(0.0).sqrt();
+        (a > 0.0)
+            .then(|| (inner >= 0.0).then_some([(-b - half) / (2.0 * a), (-b + half) / (2.0 * a)]))
     }
 
     /// The cells of one row that may lie between the radii.
@@ -123,25 +221,7 @@ impl RingPlane {
     /// cell by cell.
     fn candidates(&self, panel: &Panel, y: usize, sector: &Sector) -> [Option<Range<usize>>; 2] {
         let row = panel.rect.x0..panel.rect.x1;
-        let origin = lab_on_panel(panel, 0.0, y as f64 + 0.5);
-        let roots = |radius_px: f64| {
-            let tangent = radius_px / self.scale;
-            let form = |a: [f64; 3], b: [f64; 3]| {
-                a[0] * b[0] + a[1] * b[1] - tangent * tangent * a[2] * b[2]
-            };
-            let (a, b, c) = (
-                form(panel.fast_m, panel.fast_m),
-                2.0 * form(panel.fast_m, origin),
-                form(origin, origin),
-            );
-            let inner = b * b - 4.0 * a * c;
-            let half = inner.max(0.0).sqrt();
-            // On a panel that is seen steeply the curve is no ellipse: every cell is asked.
-            (a > 0.0).then(|| {
-                (inner >= 0.0).then_some([(-b - half) / (2.0 * a), (-b + half) / (2.0 * a)])
-            })
-        };
-        const MARGIN: f64 = 1.0;
+        let roots = |radius_px: f64| self.crossings(panel, y, radius_px);
         let Some(outer) = roots(sector.outer_px) else {
             return [Some(row), None];
         };

@@ -102,7 +102,7 @@ impl Rows {
         let Some(row) = self.rows.get(number) else {
             return Cell::Unknown;
         };
-        let note = self.notes.get(&number);
+        let note = || self.notes.get(&number);
         let known = |value: Option<f32>| {
             value.map_or(Cell::Unknown, |value| Cell::Number(f64::from(value)))
         };
@@ -121,9 +121,9 @@ impl Rows {
             Column::Maximum => known(row.maximum),
             Column::Label => Cell::Flag(row.is_labelled),
             Column::Review => Cell::Text(row.review.name()),
-            Column::Mark => Cell::Flag(note.is_some_and(|note| note.is_marked)),
-            Column::Tags => Cell::Words(note.map_or(&[], |note| note.tags.as_slice())),
-            Column::Comment => Cell::Text(note.map_or("", |note| note.comment.as_str())),
+            Column::Mark => Cell::Flag(note().is_some_and(|note| note.is_marked)),
+            Column::Tags => Cell::Words(note().map_or(&[], |note| note.tags.as_slice())),
+            Column::Comment => Cell::Text(note().map_or("", |note| note.comment.as_str())),
         }
     }
 }
@@ -291,11 +291,37 @@ impl FrameTable {
                 Key::Number(key) => (key, n),
                 _ => (u64::MAX, n),
             };
-            let mut pairs: Vec<(u64, u32)> = numbers.map(number).collect();
-            pairs.sort_unstable();
+            let pairs = sorted(numbers.map(number).collect());
             self.listed = pairs.into_iter().map(|(_, n)| n).collect();
         }
     }
+}
+
+/// Sorts by the first number, equal ones as they were: byte by byte from the lowest, without those that all have in common.
+fn sorted(mut pairs: Vec<(u64, u32)>) -> Vec<(u64, u32)> {
+    let mut other = vec![(0, 0); pairs.len()];
+    for shift in (0..u64::BITS).step_by(8) {
+        let byte = |key: u64| (key >> shift) as usize & 0xff;
+        let mut counts = [0_usize; 256];
+        pairs.iter().for_each(|(key, _)| counts[byte(*key)] += 1);
+        if counts.contains(&pairs.len()) {
+            continue;
+        }
+        let mut start = 0;
+        let mut places = counts.map(|count| {
+            start += count;
+            start - count
+        });
+        for (key, number) in &pairs {
+            let place = &mut places[byte(*key)];
+            if let Some(slot) = other.get_mut(*place) {
+                *slot = (*key, *number);
+            }
+            *place += 1;
+        }
+        std::mem::swap(&mut pairs, &mut other);
+    }
+    pairs
 }
 
 impl Session {

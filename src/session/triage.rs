@@ -14,6 +14,7 @@ use crate::domain::components::components;
 use crate::domain::frame::bad;
 use crate::domain::grid::{Grid, Pixel, PixelRect};
 use crate::domain::labels::{Class, Edit, Review, Sheet};
+use crate::domain::packed::Packed;
 use crate::domain::queue::{Candidate, Order, Origin, Queue};
 
 /// Every edit of a decision begins with this word in the history.
@@ -455,7 +456,7 @@ impl Session {
         }
         let shown = self.shown.as_mut()?;
         let rect = candidate.rect.intersect(&shown.sheet.rect());
-        let before = shown.sheet.copy_rect(rect);
+        let before = Packed::of(&shown.sheet, rect);
         let sheet = Arc::make_mut(&mut shown.sheet);
         for at in candidate.pixels() {
             let bits = shown.loaded.frame.bad.get(at.x, at.y);
@@ -468,7 +469,7 @@ impl Session {
         let edit = Arc::new(Edit {
             rect,
             before,
-            after: sheet.copy_rect(rect),
+            after: Packed::of(sheet, rect),
             tool: tool.to_owned(),
         });
         shown.history.push(edit.clone());

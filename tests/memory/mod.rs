@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use egui_kittest::Harness;
 use peaknet_studio::app::{self, Window, World};
@@ -36,6 +37,10 @@ pub struct Memory {
     reports: Vec<Report>,
     pub stored: Vec<Job>,
     labels: HashMap<usize, (Sheet, History)>,
+    /// The sheet that is being counted: like the program's own thread, it holds on to it for a while.
+    counting: Option<Arc<Sheet>>,
+    /// How long answering took, for who measures the window alone.
+    pub answering: Duration,
 }
 
 impl Memory {
@@ -162,6 +167,7 @@ impl Memory {
                     result: Ok(found.into_iter().map(Arc::new).collect()),
                 });
             }
+            Job::Count { sheet, .. } => drop(self.counting.replace(sheet)),
             Job::StoreEdit { .. }
             | Job::StoreUndo(_)
             | Job::StoreRedo(_)
@@ -258,6 +264,11 @@ fn predict_above(frame: &Frame, sigmas: f32) -> Predicted {
 
 /// A noisy frame of crystal spots on a falling background, with a module gap and some bad pixels.
 pub fn crystal(number: usize, width: usize, height: usize) -> Frame {
+    crystal_of(number, width, height, 90)
+}
+
+/// The same with so many spots.
+pub fn crystal_of(number: usize, width: usize, height: usize, spots: usize) -> Frame {
     let mut state = 0x1234_5678_9abc_def1_u64 ^ (number as u64) << 32;
     let mut random = || {
         state ^= state << 13;
@@ -273,7 +284,7 @@ pub fn crystal(number: usize, width: usize, height: usize) -> Frame {
             .max(0.0)
             .round()
     });
-    for _ in 0..90 {
+    for _ in 0..spots {
         let (x, y) = (random() * width as f32, random() * height as f32);
         let strength = 60.0 + 4000.0 * random().powi(6);
         for dy in -4..=4_i32 {
@@ -339,12 +350,16 @@ pub fn window_on(
         reports: Vec::new(),
         stored: Vec::new(),
         labels: HashMap::new(),
+        counting: None,
+        answering: Duration::ZERO,
     }));
     let (asked, answers) = (memory.clone(), memory.clone());
     let world = World {
         submit: Box::new(move |jobs| {
+            let begun = std::time::Instant::now();
             jobs.into_iter()
-                .for_each(|job| asked.borrow_mut().answer(job))
+                .for_each(|job| asked.borrow_mut().answer(job));
+            asked.borrow_mut().answering += begun.elapsed();
         }),
         reports: Box::new(move || std::mem::take(&mut answers.borrow_mut().reports)),
     };

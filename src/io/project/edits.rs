@@ -69,11 +69,12 @@ impl Project {
                 ),
                 path: path.to_owned(),
             })?;
+            let (before, after) = (edit.before.to_vec(), edit.after.to_vec());
             if back {
-                row.change(transaction, edit.rect, &edit.after, &edit.before, path)?;
+                row.change(transaction, edit.rect, &after, &before, path)?;
                 row.done = position;
             } else {
-                row.change(transaction, edit.rect, &edit.before, &edit.after, path)?;
+                row.change(transaction, edit.rect, &before, &after, path)?;
                 row.done = position + 1;
             }
             row.update(transaction, path)?;
@@ -118,14 +119,16 @@ pub(super) fn store(
     for class in Class::ALL {
         known[usize::from(class.code())] = true;
     }
-    if let Some(code) = edit.after.iter().find(|code| !known[usize::from(**code)]) {
+    let mut codes = edit.after.stretches().map(|(_, code)| code);
+    if let Some(code) = codes.find(|code| !known[usize::from(*code)]) {
         return Err(Error::Unfit {
             what: format!("class code {code} means nothing here; 0, 1, 2 and 255 do"),
             path: path.to_owned(),
         });
     }
     let mut row = SheetRow::find_or_make(transaction, run, frame, path)?;
-    row.change(transaction, edit.rect, &edit.before, &edit.after, path)?;
+    let (before, after) = (edit.before.to_vec(), edit.after.to_vec());
+    row.change(transaction, edit.rect, &before, &after, path)?;
     let compressed = |cells: &[u8]| {
         compress(cells).map_err(|source| Error::File {
             doing: "compress the labels",
@@ -133,7 +136,7 @@ pub(super) fn store(
             path: path.to_owned(),
         })
     };
-    let (before, after) = (compressed(&edit.before)?, compressed(&edit.after)?);
+    let (before, after) = (compressed(&before)?, compressed(&after)?);
     let insert = || {
         transaction
             .prepare_cached("DELETE FROM edits WHERE sheet = ?1 AND position >= ?2")?

@@ -82,8 +82,8 @@ fn step(row: &Row<'_>, sheet: &SheetRow) -> rusqlite::Result<Step> {
     };
     let edit = Edit {
         rect,
-        before,
-        after,
+        before: before.into(),
+        after: after.into(),
         tool: row.get(4)?,
     };
     let origin = Origin {

@@ -396,7 +396,7 @@ pub fn digest_of_edit(edit: &Edit) -> Digest32 {
     }
     digest.update((edit.tool.len() as u64).to_le_bytes());
     digest.update(edit.tool.as_bytes());
-    digest.update(&edit.before);
-    digest.update(&edit.after);
+    digest.update(edit.before.to_vec());
+    digest.update(edit.after.to_vec());
     digest.finalize().into()
 }

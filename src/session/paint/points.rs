@@ -1,14 +1,15 @@
 //! Tools that act where one clicks: fill, pick, peak-grow and the component tools.
 
-use std::collections::HashSet;
+use std::ops::Range;
+use std::sync::Arc;
 
 use super::{MOST_FILLED, panels_of, raw_on};
 use crate::domain::brush::shape::Shape;
 use crate::domain::brush::{self, NOTHING, Over};
 use crate::domain::components::{Component, component_around};
-use crate::domain::grid::{Pixel, PixelRect};
+use crate::domain::grid::{Pixel, PixelRect, PixelSet};
 use crate::domain::grow::{self, Grown};
-use crate::domain::labels::Class;
+use crate::domain::labels::{Class, Sheet};
 use crate::domain::reshape::{Operation, reshape};
 use crate::session::Session;
 
@@ -17,35 +18,30 @@ const MERGE_REACH: usize = 12;
 
 impl Session {
     pub(super) fn fill(&mut self, at: Pixel, class: Class) {
-        let name = format!("fill {}", class.name());
-        let (mut refused, protect) = (None, self.protect);
-        self.change(&name, None, |sheet, bad| {
-            let is_background = sheet.get(at.x, at.y) == Some(&Class::Background.code());
-            let before = is_background.then(|| sheet.clone());
-            if sheet
-                .get(at.x, at.y)
-                .is_some_and(|code| protect.has_code(*code))
-            {
-                return NOTHING;
-            }
-            let rect = brush::fill(sheet, bad, at, class);
-            // An outline that is not closed lets the fill out over the whole frame.
-            if let Some(before) = before {
-                let pairs = before.cells().iter().zip(sheet.cells());
-                let filled = pairs.filter(|(old, new)| old != new).count();
-                if filled > MOST_FILLED.max(sheet.len() / 4) {
-                    *sheet = before;
-                    refused = Some(filled);
-                    return PixelRect::new(0, 0, 0, 0);
-                }
-            }
-            rect
-        });
-        if let Some(filled) = refused {
-            self.notice(format!(
-                "This would fill {filled} pixels of background; draw a closed outline first and click inside it."
-            ));
+        if let Err(reason) = self.paintable() {
+            return self.notice(reason);
         }
+        let protect = self.protect;
+        let Some(shown) = &mut self.shown else { return };
+        let Some(code) = shown.sheet.get(at.x, at.y).copied() else {
+            return;
+        };
+        let before = shown.sheet.clone();
+        let mut rect = NOTHING;
+        if !protect.has_code(code) {
+            let (sheet, bad) = (Arc::make_mut(&mut shown.sheet), &shown.loaded.frame.bad);
+            let (filled, count) = brush::fill_counted(sheet, bad, at, class);
+            // An outline that is not closed lets the fill out over the whole frame.
+            if code == Class::Background.code() && count > MOST_FILLED.max(sheet.len() / 4) {
+                shown.sheet = before;
+                return self.notice(format!(
+                    "This would fill {count} pixels of background; draw a closed outline first and click inside it."
+                ));
+            }
+            rect = filled;
+        }
+        self.sheet_changed(rect);
+        self.record(&before, rect, &format!("fill {}", class.name()), None);
     }
 
     pub(super) fn pick(&mut self, at: Pixel) {
@@ -147,18 +143,18 @@ impl Session {
             return Vec::new();
         };
         let sheet = &shown.sheet;
-        let is_labelled = |p: &Pixel| {
-            let code = sheet.get(p.x, p.y);
-            code.is_some_and(|code| *code != Class::Background.code())
-        };
-        let mut seen: HashSet<Pixel> = HashSet::new();
+        // Components by the places where their stretches of rows begin: those are as long as they can be.
+        let mut seen: PixelSet = PixelSet::default();
         let mut found: Vec<Component> = Vec::new();
         let mut take = |at: Pixel| {
-            if is_labelled(&at)
-                && !seen.contains(&at)
+            if !seen.contains(&at)
                 && let Some(component) = component_around(sheet, at, usize::MAX)
             {
-                seen.extend(component.pixels());
+                let starts = component.spans.iter();
+                seen.extend(starts.map(|span| Pixel {
+                    x: span.x0,
+                    y: span.y,
+                }));
                 found.push(component);
             }
         };
@@ -167,7 +163,7 @@ impl Session {
             let raw = self.raw_position(from.0, from.1);
             let at = raw.and_then(|(x, y)| super::pixel_at(x, y, sheet.width(), sheet.height()));
             if let Some(at) = at {
-                take(at);
+                labelled(sheet, at.y, at.x..at.x + 1, &mut take);
             }
         } else {
             let corners = [from, (to.0, from.1), to, (from.0, to.1)];
@@ -175,7 +171,7 @@ impl Session {
                 let corners = corners.map(|at| raw_on(panel, at));
                 let within = panel.rect.intersect(&sheet.rect());
                 Shape::Polygon(&corners).spans(within, |y, span| {
-                    span.for_each(|x| take(Pixel { x, y }));
+                    labelled(sheet, y, span, &mut take);
                 });
             }
         }
@@ -187,12 +183,35 @@ impl Session {
     }
 }
 
+/// Hands on where the stretches of labelled pixels begin that a part of a row meets.
+fn labelled(sheet: &Sheet, y: usize, part: Range<usize>, mut take: impl FnMut(Pixel)) {
+    let row = sheet.row(y);
+    let background = Class::Background.code();
+    let mut x = part.start;
+    while let Some(rest) = row.get(x..part.end).filter(|rest| !rest.is_empty()) {
+        let Some(skip) = rest.iter().position(|code| *code != background) else {
+            return;
+        };
+        let at = x + skip;
+        let Some(&code) = row.get(at) else { return };
+        let is_other = |other: &u8| *other != code;
+        let before = row.get(..at).unwrap_or_default();
+        let start = before.iter().rposition(is_other).map_or(0, |i| i + 1);
+        take(Pixel { x: start, y });
+        let after = row.get(at..).unwrap_or_default();
+        x = after
+            .iter()
+            .position(is_other)
+            .map_or(row.len(), |i| at + i);
+    }
+}
+
 /// The component of the same class that is nearest to one, within reach.
-fn nearest_other(sheet: &crate::domain::labels::Sheet, one: &Component) -> Option<Component> {
+fn nearest_other(sheet: &Sheet, one: &Component) -> Option<Component> {
     let first = one.spans.first()?;
     let code = *sheet.get(first.x0, first.y)?;
     let around = crate::domain::peaks::background::grown(one.rect, MERGE_REACH, &sheet.rect());
-    let own: HashSet<Pixel> = one.pixels().collect();
+    let own: PixelSet = one.pixels().collect();
     let distance = |p: &Pixel| {
         let away = own
             .iter()

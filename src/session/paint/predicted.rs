@@ -3,7 +3,7 @@
 use crate::domain::brush::{self, NOTHING};
 use crate::domain::components;
 use crate::domain::frame::bad::NOT_VALID;
-use crate::domain::grid::{Grid, Pixel};
+use crate::domain::grid::{Grid, Pixel, PixelRect};
 use crate::domain::labels::{Class, Edit, Sheet, mark_changed};
 use crate::session::Session;
 use crate::session::browse::Shown;
@@ -20,10 +20,14 @@ impl Session {
             );
         };
         let Some(net) = self.net.clone() else { return };
-        let by_hand = self.shown.as_ref().map(|shown| {
-            let mut mine = painted_by_hand(shown);
-            mark_decided(shown, &predicted.classes, &mut mine);
-            mine
+        let by_hand = self.shown.as_ref().and_then(|shown| {
+            let mut edits = shown.history.edits.iter().take(shown.history.done);
+            // Nothing of a frame that nobody has touched is anybody's.
+            edits.any(|edit| edit.is_by_a_person()).then(|| {
+                let mut mine = painted_by_hand(shown);
+                mark_decided(shown, &predicted.classes, &mut mine);
+                mine
+            })
         });
         let name = match what {
             Accept::All => format!("accept {}", net.entry.name),
@@ -37,28 +41,35 @@ impl Session {
         };
         self.change(&name, Some(net.digest), |sheet, bad| {
             if let Some(component) = component {
-                for &(x, y) in &component {
+                return component.iter().fold(NOTHING, |touched, &(x, y)| {
                     copy_cell(sheet, classes, bad, x, y);
-                }
-                return sheet.rect();
+                    touched.union(&PixelRect::of(Pixel { x, y }))
+                });
             }
+            let mut touched = NOTHING;
+            let mut row = Vec::new();
             for y in 0..sheet.height() {
-                for x in 0..sheet.width() {
-                    let mine = by_hand
-                        .as_ref()
-                        .and_then(|painted| painted.get(x, y))
-                        .is_some_and(|painted| *painted);
-                    let wanted = match what {
-                        Accept::All => true,
-                        Accept::OneClass(class) => classes.get(x, y) == Some(&class.code()),
-                        Accept::Component(_) => false,
-                    };
-                    if wanted && !mine {
-                        copy_cell(sheet, classes, bad, x, y);
+                let mine = by_hand.as_ref().map_or(&[][..], |painted| painted.row(y));
+                let has_mine = mine.iter().fold(false, |any, mine| any | mine);
+                if let (Accept::All, false) = (what, has_mine) {
+                    brush::replace_row(sheet, bad, y, classes.row(y), &mut touched);
+                    continue;
+                }
+                // What shall not be taken over is given the code that it has.
+                row.clear();
+                row.extend_from_slice(classes.row(y));
+                if let Accept::OneClass(meant) = what {
+                    let meant = meant.code();
+                    for (cell, kept) in row.iter_mut().zip(sheet.row(y)) {
+                        *cell = if *cell == meant { meant } else { *kept };
                     }
                 }
+                for ((cell, kept), mine) in row.iter_mut().zip(sheet.row(y)).zip(mine) {
+                    *cell = if *mine { *kept } else { *cell };
+                }
+                brush::replace_row(sheet, bad, y, &row, &mut touched);
             }
-            sheet.rect()
+            touched
         });
         match what {
             Accept::All => self.triage_accepted(None),
