@@ -81,7 +81,10 @@ impl Browser {
             ui.label(theme::title("Run"));
             ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
                 let open = icon_button(ui, ICON_FOLDER_OPEN, "Open a run");
-                if open.on_hover_text("Open a run (Ctrl+O)").clicked() {
+                if open
+                    .on_hover_text(keys::with_key(ui, "Open a run", Action::Open))
+                    .clicked()
+                {
                     commands.push(Command::OpenDialog);
                 }
                 if session.run.is_some() {
@@ -119,7 +122,7 @@ impl Browser {
         let (response, _) = egui::containers::menu::MenuButton::from_button(button).ui(ui, |ui| {
             let mut has_thumbnails = self.has_thumbnails;
             let choice = ui.checkbox(&mut has_thumbnails, "thumbnails");
-            let tip = keys::tip(Action::Thumbnails);
+            let tip = keys::tip(ui, Action::Thumbnails);
             if choice.on_hover_text(tip).changed() {
                 self.toggle_thumbnails();
             }
@@ -168,12 +171,12 @@ impl Browser {
             }
             response.on_hover_text(format!(
                 "{}: compare columns by = != < <= > >= and ~ (contains), join by and, or, not, ( )",
-                keys::tip(Action::FilterFrames)
+                keys::tip(ui, Action::FilterFrames)
             ));
             if is_used {
                 let clear = icon_button(ui, ICON_CLOSE, "Clear the filter");
                 if clear
-                    .on_hover_text(keys::tip(Action::ClearFilter))
+                    .on_hover_text(keys::tip(ui, Action::ClearFilter))
                     .clicked()
                 {
                     commands.push(Command::FilterFrames(String::new()));
@@ -269,7 +272,7 @@ fn player(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
         ICON_PLAY_ARROW
     };
     let play = icon_button(ui, icon, "Play");
-    if play.on_hover_text(keys::tip(Action::Play)).clicked() {
+    if play.on_hover_text(keys::tip(ui, Action::Play)).clicked() {
         commands.push(Command::Play(!playback.is_on));
     }
     let mut rate = playback.rate;

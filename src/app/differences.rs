@@ -19,7 +19,7 @@ pub fn panel(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
             let text = if is_on { "shown" } else { "show" };
             let button = ui.add(egui::Button::new(text).selected(is_on));
-            let tip = keys::tip(Action::Differences);
+            let tip = keys::tip(ui, Action::Differences);
             button.widget_info(|| {
                 egui::WidgetInfo::selected(egui::Role::Button, true, is_on, "Show differences")
             });
@@ -74,7 +74,11 @@ pub fn panel(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
                 (Action::PreviousDifference, "back", -1),
             ];
             for (action, name, by) in steps {
-                if ui.button(name).on_hover_text(keys::tip(action)).clicked() {
+                if ui
+                    .button(name)
+                    .on_hover_text(keys::tip(ui, action))
+                    .clicked()
+                {
                     commands.push(Command::StepDifference(by));
                 }
             }

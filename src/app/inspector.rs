@@ -76,14 +76,15 @@ fn tone(
             let (symbol, name) = if session.tone_locked {
                 (ICON_LOCK, "The tone is kept for the next run")
             } else {
-                (ICON_LOCK_OPEN, "Keep the tone for the next run (Shift+C)")
+                (ICON_LOCK_OPEN, "Keep the tone for the next run")
             };
-            if icon_button(ui, symbol, name, session.tone_locked) {
+            let name = keys::with_key(ui, name, Action::LockTone);
+            if icon_button(ui, symbol, &name, session.tone_locked) {
                 commands.push(Command::SetToneLocked(!session.tone_locked));
             }
             if ui
                 .button("Auto")
-                .on_hover_text(keys::tip(Action::AutoTone))
+                .on_hover_text(keys::tip(ui, Action::AutoTone))
                 .clicked()
             {
                 commands.push(Command::AutoTone);
@@ -160,7 +161,7 @@ fn layers(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
             let text = if layers.filled { "filled" } else { "outlined" };
             if ui
                 .button(text)
-                .on_hover_text(keys::tip(Action::Fill))
+                .on_hover_text(keys::tip(ui, Action::Fill))
                 .clicked()
             {
                 layers.filled = !layers.filled;
@@ -323,7 +324,11 @@ fn label(
         ui.add_enabled_ui(is_possible, |ui| {
             let accept = ui.button("Accept prediction");
             if accept
-                .on_hover_text("Labels become the prediction, except where you painted (Y)")
+                .on_hover_text(keys::with_key(
+                    ui,
+                    "Labels become the prediction, except where you painted",
+                    Action::AcceptAll,
+                ))
                 .clicked()
             {
                 commands.push(Command::Accept(Accept::All));
@@ -389,7 +394,11 @@ fn review(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
         ui.add_enabled_ui(session.can_paint(), |ui| {
             let confirm = ui.button("Confirm and go on");
             if confirm
-                .on_hover_text("You vouch for every pixel of this frame (Enter)")
+                .on_hover_text(keys::with_key(
+                    ui,
+                    "You vouch for every pixel of this frame",
+                    Action::Confirm,
+                ))
                 .clicked()
             {
                 commands.push(Command::Confirm);
@@ -397,7 +406,11 @@ fn review(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
             let is_flagged = state == Review::Flagged;
             let flag = ui.add(egui::Button::new("Flag").selected(is_flagged));
             if flag
-                .on_hover_text("Put aside with a question (T)")
+                .on_hover_text(keys::with_key(
+                    ui,
+                    "Put aside with a question",
+                    Action::Flag,
+                ))
                 .clicked()
             {
                 commands.push(Command::Flag);

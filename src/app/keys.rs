@@ -2,6 +2,7 @@
 
 use egui::{Key, Modifiers};
 
+use super::key_map::KeyMap;
 use crate::domain::labels::Class;
 use crate::domain::reshape::Operation;
 use crate::session::tool::Tool;
@@ -69,6 +70,7 @@ pub enum Action {
     LockTone,
     Fill,
     HideOverlays,
+    ShowLabels,
     Loupe,
     Panels,
     Theme,
@@ -91,6 +93,7 @@ pub enum Action {
     Calibrant,
     Palette,
     Keys,
+    EditKeys,
 }
 
 /// The menus of the bar, in order.
@@ -134,7 +137,7 @@ pub struct Entry {
     pub action: Action,
     pub menu: Menu,
     pub text: &'static str,
-    /// The keys, the first one shown in menus and tooltips.
+    /// The keys of the program's own preset, the first one shown in menus and tooltips.
     pub keys: &'static [(Modifiers, Key)],
     /// The keys mean this only while triage is open, and nothing else then.
     pub is_of_triage: bool,
@@ -541,6 +544,12 @@ pub const TABLE: &[Entry] = &[
         "Hide all overlays (hold)",
         &[(NONE, Key::V)],
     ),
+    entry(
+        Action::ShowLabels,
+        Menu::View,
+        "Show or hide the labels",
+        &[(SHIFT, Key::L)],
+    ),
     entry(Action::Loupe, Menu::View, "Loupe", &[(NONE, Key::L)]),
     entry(Action::Panels, Menu::View, "Panels", &[(NONE, Key::Tab)]),
     entry(Action::Theme, Menu::View, "Dark or light", &[]),
@@ -733,6 +742,12 @@ pub const TABLE: &[Entry] = &[
         "Keys",
         &[(NONE, Key::Questionmark)],
     ),
+    entry(
+        Action::EditKeys,
+        Menu::Help,
+        "Change the keys...",
+        &[(CTRL_SHIFT, Key::K)],
+    ),
 ];
 
 /// The table's line of an action.
@@ -740,18 +755,22 @@ pub fn entry_of(action: Action) -> Option<&'static Entry> {
     TABLE.iter().find(|entry| entry.action == action)
 }
 
-/// Name and key for a tooltip: `Brush (1)`.
-pub fn tip(action: Action) -> String {
-    entry_of(action).map_or_else(String::new, |entry| match entry.keys.first() {
-        Some(key) => format!("{} ({})", entry.text, key_text(*key)),
-        None => entry.text.to_owned(),
-    })
+/// Name and key in force for a tooltip: `Brush (1)`.
+pub fn tip(ui: &egui::Ui, action: Action) -> String {
+    KeyMap::in_force(ui.ctx()).tip(action)
 }
 
-/// The first key of an action; empty where it has none.
-pub fn key_of(action: Action) -> String {
-    let first = entry_of(action).and_then(|entry| entry.keys.first());
-    first.map_or_else(String::new, |key| key_text(*key))
+/// A text with the first key in force of an action behind it.
+pub fn with_key(ui: &egui::Ui, text: &str, action: Action) -> String {
+    match key_of(ui, action).as_str() {
+        "" => text.to_owned(),
+        key => format!("{text} ({key})"),
+    }
+}
+
+/// The first key in force of an action; empty where it has none.
+pub fn key_of(ui: &egui::Ui, action: Action) -> String {
+    KeyMap::in_force(ui.ctx()).key_of(action)
 }
 
 /// A key as people write it.
@@ -759,6 +778,9 @@ pub fn key_text((modifiers, key): (Modifiers, Key)) -> String {
     let mut text = String::new();
     if modifiers.command {
         text.push_str("Ctrl+");
+    }
+    if modifiers.alt {
+        text.push_str("Alt+");
     }
     if modifiers.shift {
         text.push_str("Shift+");
@@ -776,30 +798,19 @@ pub fn key_text((modifiers, key): (Modifiers, Key)) -> String {
         Key::Plus => "+",
         Key::Minus => "-",
         Key::Equals => "=",
+        Key::Semicolon => ";",
+        Key::Colon => ":",
+        Key::Slash => "/",
+        Key::Backslash => "\\",
+        Key::Pipe => "|",
+        Key::Quote => "'",
+        Key::Backtick => "`",
+        Key::Exclamationmark => "!",
+        Key::OpenCurlyBracket => "{",
+        Key::CloseCurlyBracket => "}",
         other => other.name(),
     });
     text
-}
-
-/// The action of a pressed key, if the table has one; what triage means by it comes first while it is open.
-pub fn action_of(key: Key, modifiers: Modifiers, is_triage: bool) -> Option<Action> {
-    let is_meant = |&(wanted, wanted_key): &(Modifiers, Key)| {
-        let shift_free = matches!(wanted_key, Key::Questionmark | Key::Plus);
-        wanted_key == key
-            && wanted.command == modifiers.command
-            && (shift_free || wanted.shift == modifiers.shift)
-            && !modifiers.alt
-    };
-    let find = |is_of_triage: bool| {
-        let mut entries = TABLE.iter();
-        entries
-            .find(|entry| entry.is_of_triage == is_of_triage && entry.keys.iter().any(is_meant))
-            .map(|entry| entry.action)
-    };
-    is_triage
-        .then(|| find(true))
-        .flatten()
-        .or_else(|| find(false))
 }
 
 #[cfg(test)]
@@ -807,24 +818,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_key_has_two_meanings_and_no_action_two_lines() {
-        let mut seen = std::collections::HashSet::new();
+    fn no_action_has_two_lines() {
         for (index, entry) in TABLE.iter().enumerate() {
-            for key in entry.keys {
-                assert!(
-                    seen.insert((entry.is_of_triage, key_text(*key))),
-                    "{} is taken twice",
-                    key_text(*key)
-                );
-                let action = action_of(key.1, key.0, entry.is_of_triage);
-                assert_eq!(action, Some(entry.action));
-            }
-            assert!(
-                TABLE
-                    .iter()
-                    .skip(index + 1)
-                    .all(|other| other.action != entry.action)
-            );
+            let mut others = TABLE.iter().skip(index + 1);
+            assert!(others.all(|other| other.action != entry.action));
         }
     }
 }

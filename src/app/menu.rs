@@ -3,6 +3,7 @@
 use egui::Ui;
 
 use super::Window;
+use super::key_map::KeyMap;
 use super::keys::{self, Action, Entry, Menu, TABLE};
 use super::theme;
 use crate::domain::stack::Combine;
@@ -33,7 +34,7 @@ pub fn bar(ui: &mut Ui, session: &Session) -> Vec<Action> {
             let keys = egui::Button::new(theme::small("? keys")).frame(false);
             if ui
                 .add(keys)
-                .on_hover_text(keys::tip(Action::Keys))
+                .on_hover_text(keys::tip(ui, Action::Keys))
                 .clicked()
             {
                 actions.push(Action::Keys);
@@ -115,8 +116,9 @@ const fn starts_group(action: Action) -> bool {
 
 fn button(ui: &mut Ui, session: &Session, entry: &Entry) -> bool {
     let mut button = egui::Button::new(entry.text);
-    if let Some(key) = entry.keys.first() {
-        button = button.shortcut_text(keys::key_text(*key));
+    let key = keys::key_of(ui, entry.action);
+    if !key.is_empty() {
+        button = button.shortcut_text(key);
     }
     button = button.selected(is_on(session, entry.action));
     ui.add_enabled(is_possible(session, entry.action), button)
@@ -136,6 +138,7 @@ fn is_on(session: &Session, action: Action) -> bool {
         }
         Action::LockTone => session.tone_locked,
         Action::Fill => session.layers.filled,
+        Action::ShowLabels => session.layers.labels,
         Action::Predict => session.predict,
         Action::Assembled => session.is_assembled,
         Action::Guides => session.layers.guides,
@@ -255,7 +258,7 @@ pub fn palette(
 }
 
 /// The keys that were pressed this frame, as actions; none while text is typed.
-pub fn pressed(ctx: &egui::Context, is_triage: bool) -> Vec<Action> {
+pub fn pressed(ctx: &egui::Context, keys: &KeyMap, is_triage: bool) -> Vec<Action> {
     if ctx.text_edit_focused() {
         return Vec::new();
     }
@@ -267,7 +270,8 @@ pub fn pressed(ctx: &egui::Context, is_triage: bool) -> Vec<Action> {
                 modifiers,
                 repeat,
                 ..
-            } => keys::action_of(*key, *modifiers, is_triage)
+            } => keys
+                .action_of(*key, *modifiers, is_triage)
                 .filter(|action| !repeat || repeats(*action)),
             _ => None,
         });
@@ -407,6 +411,11 @@ impl Window {
                 layers.guides = !layers.guides;
                 Command::SetLayers(layers)
             }
+            Action::ShowLabels => {
+                let mut layers = session.layers.clone();
+                layers.labels = !layers.labels;
+                Command::SetLayers(layers)
+            }
             Action::Fill => {
                 let mut layers = session.layers.clone();
                 layers.filled = !layers.filled;
@@ -462,9 +471,10 @@ impl Window {
                 return;
             }
             Action::Keys => {
-                self.are_keys_open = !self.are_keys_open;
+                self.key_sheet.is_open = !self.key_sheet.is_open;
                 return;
             }
+            Action::EditKeys => return self.key_sheet.edit(),
         };
         self.commands.push(command);
     }

@@ -11,6 +11,10 @@ mod gpu;
 mod history;
 mod import;
 mod inspector;
+mod key_edit;
+mod key_map;
+mod key_names;
+mod key_presets;
 mod key_sheet;
 mod keys;
 mod menu;
@@ -40,10 +44,13 @@ use egui_wgpu::RenderState;
 
 use self::canvas::Canvas;
 use self::gpu::Gpu;
+use self::key_map::KeyMap;
+use self::keys::Action;
 use self::upload::{Uploaded, Uploader};
 use crate::session::Session;
 use crate::session::command::{Command, RunRequest};
 use crate::session::job::{FrameKey, Job, LoadedFrame, Report};
+use crate::session::keys::KeyLine;
 
 /// The session's way to the world: where jobs go and reports come from.
 pub struct World {
@@ -92,7 +99,9 @@ pub struct Window {
     triage: triage::Strip,
     has_fitted_screen: bool,
     are_panels_hidden: bool,
-    are_keys_open: bool,
+    key_sheet: key_sheet::KeySheet,
+    /// The lines that the keys in force were made of; `None` before the first picture.
+    key_lines: Option<Vec<KeyLine>>,
     is_calibrant_open: bool,
     palette: Option<String>,
     go_to: Option<String>,
@@ -126,7 +135,8 @@ impl Window {
             triage: triage::Strip::default(),
             has_fitted_screen: false,
             are_panels_hidden: false,
-            are_keys_open: false,
+            key_sheet: key_sheet::KeySheet::default(),
+            key_lines: None,
             is_calibrant_open: false,
             palette: None,
             go_to: None,
@@ -147,6 +157,11 @@ impl Window {
                     key,
                     result: Ok(loaded),
                 } if self.graphics.is_some() => self.arrival = Some((key, loaded)),
+                Report::Keys(mut file) => {
+                    file.problems.extend(KeyMap::of(&file.lines).1);
+                    file.problems.sort();
+                    self.session.absorb(Report::Keys(file));
+                }
                 report => self.session.absorb(report),
             }
         }
@@ -177,6 +192,7 @@ impl Window {
             graphics.uploader.context.get_or_init(|| ctx.clone());
         }
         self.fit_the_screen(&ctx);
+        self.enforce_keys(&ctx);
         self.keyboard(&ctx);
         self.play(&ctx);
         self.blink(&ctx);
@@ -209,6 +225,14 @@ impl Window {
             if inner.height() + TITLE_BAR > monitor.y || inner.width() > monitor.x {
                 ctx.send_viewport_cmd(egui::ViewportCommand::Maximized(true));
             }
+        }
+    }
+
+    /// Makes the user's keys those that are heard and shown, when they have changed.
+    fn enforce_keys(&mut self, ctx: &egui::Context) {
+        if self.key_lines.as_ref() != Some(&self.session.keys) {
+            self.key_lines = Some(self.session.keys.clone());
+            KeyMap::of(&self.session.keys).0.enforce(ctx);
         }
     }
 
@@ -321,7 +345,7 @@ impl Window {
     }
 
     fn overlays(&mut self, ctx: &egui::Context) {
-        key_sheet::show(ctx, &mut self.are_keys_open);
+        self.key_sheet.show(ctx, &mut self.commands);
         if let Some(action) = menu::palette(ctx, &mut self.palette, &self.session) {
             self.perform(ctx, action);
         }
@@ -343,10 +367,20 @@ impl Window {
         let is_modal = self.palette.is_some()
             || self.go_to.is_some()
             || self.session.path_prompt.is_some()
-            || self.session.import_asked.is_some();
+            || self.session.import_asked.is_some()
+            || self.key_sheet.is_editing();
+        let keys = KeyMap::in_force(ctx);
         if !is_modal {
-            for action in menu::pressed(ctx, self.session.triage.is_on) {
-                self.perform(ctx, action);
+            let is_typing = ctx.text_edit_focused();
+            let is_enter = ctx.input(|input| input.key_pressed(egui::Key::Enter)) && !is_typing;
+            if is_enter && self.session.gesture.is_some() {
+                // Whatever Enter is bound to, it ends what is under way, as Escape drops it.
+                self.commands
+                    .push(Command::Tool(crate::session::tool::ToolEvent::Finish));
+            } else {
+                for action in menu::pressed(ctx, &keys, self.session.triage.is_on) {
+                    self.perform(ctx, action);
+                }
             }
             if ctx.input(|input| input.key_pressed(egui::Key::Escape))
                 && self.session.gesture.is_some()
@@ -356,8 +390,7 @@ impl Window {
             }
         }
         let is_typing = ctx.text_edit_focused() || is_modal;
-        let is_held = ctx.input(|input| input.key_down(egui::Key::V) && input.modifiers.is_none())
-            && !is_typing;
+        let is_held = ctx.input(|input| keys.is_held(input, Action::HideOverlays)) && !is_typing;
         if is_held != self.session.layers.hidden {
             let mut layers = self.session.layers.clone();
             layers.hidden = is_held;

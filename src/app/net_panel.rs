@@ -11,9 +11,8 @@ use crate::session::command::Command;
 pub fn show(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
     ui.label(theme::title("Net"));
     if session.nets.is_empty() && session.net.is_none() {
-        ui.label(theme::small(
-            "No net was found. Nets lie in a folder named models, or are trained from confirmed frames with Ctrl+T.",
-        ));
+        let text = "No net was found. Nets lie in a folder named models, or are trained from confirmed frames";
+        ui.label(theme::small(keys::with_key(ui, text, Action::Train) + "."));
         return;
     }
     let name = session
@@ -74,7 +73,7 @@ pub fn show(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
         let mut ahead = session.predict;
         if ui
             .checkbox(&mut ahead, "predict ahead")
-            .on_hover_text(keys::tip(Action::Predict))
+            .on_hover_text(keys::tip(ui, Action::Predict))
             .changed()
         {
             commands.push(Command::SetPredict(ahead));

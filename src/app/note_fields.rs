@@ -46,7 +46,10 @@ impl NoteFields {
                 .frame_when_inactive(self.was.is_marked);
             let response = ui.add(mark);
             response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, "Mark"));
-            if response.on_hover_text(keys::tip(Action::Mark)).clicked() {
+            if response
+                .on_hover_text(keys::tip(ui, Action::Mark))
+                .clicked()
+            {
                 commands.push(Command::ToggleMark);
             }
             let width = ui.available_width();

@@ -55,8 +55,17 @@ pub fn bar(ui: &mut Ui, session: &Session, pointer: Option<(f32, f32)>) {
                 0 => "importing labels...".to_owned(),
                 of => format!("importing labels, frame {} of {of}...", importing.done),
             });
-            let now = session.hint();
-            let stepping = stepping(session);
+            let now = hint(ui, session);
+            let stepping = stepping(ui, session);
+            let key = |action| keys::key_of(ui, action);
+            let playing = format!(
+                "playing the listed frames; {} or painting stops",
+                key(Action::Play)
+            );
+            let blinking = format!(
+                "blinking with the neighbours; {} or a press stops",
+                key(Action::Blink)
+            );
             let hint = if session.run.is_none() {
                 "open a run or drop one on the window"
             } else if let Some(importing) = &importing {
@@ -68,9 +77,9 @@ pub fn bar(ui: &mut Ui, session: &Session, pointer: Option<(f32, f32)>) {
             {
                 reason
             } else if session.playback.is_on {
-                "playing the listed frames; Shift+P or painting stops"
+                playing.as_str()
             } else if session.underlay.is_blinking {
-                "blinking with the neighbours; Ctrl+Shift+U or a press stops"
+                blinking.as_str()
             } else if let Some(stepping) = &stepping {
                 stepping
             } else {
@@ -83,9 +92,15 @@ pub fn bar(ui: &mut Ui, session: &Session, pointer: Option<(f32, f32)>) {
     });
 }
 
+/// What the mouse does, with the keys in force.
+fn hint(ui: &Ui, session: &Session) -> String {
+    let size = [Action::BrushSmaller, Action::BrushLarger].map(|action| keys::key_of(ui, action));
+    session.hint().replace("{size}", &size.join(" "))
+}
+
 /// What the keys do while one component after another is looked at.
-fn stepping(session: &Session) -> Option<String> {
-    let key = keys::key_of;
+fn stepping(ui: &Ui, session: &Session) -> Option<String> {
+    let key = |action| keys::key_of(ui, action);
     if session.triage.current.is_some() {
         return Some(format!(
             "triage: {} accepts, {} rejects, {} makes artifact, {} skips, {} takes back",
@@ -101,7 +116,7 @@ fn stepping(session: &Session) -> Option<String> {
             "the keys {} and {} step through the differences; {}",
             key(Action::PreviousDifference),
             key(Action::NextDifference),
-            session.hint()
+            hint(ui, session)
         )
     })
 }

@@ -16,7 +16,7 @@ pub fn show(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
     let mut options = session.options;
     let mut diameter = session.brush_diameter;
     if session.tool.has_brush() {
-        let tip = "Brush size ([ and ], Shift+wheel, Alt+drag)";
+        let tip = format!("Brush size ({}, Shift+wheel, Alt+drag)", sizes(ui));
         slider(
             ui,
             "brush",
@@ -24,7 +24,7 @@ pub fn show(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
             &mut diameter,
             1.0..=300.0,
             " px",
-            tip,
+            &tip,
         );
         if diameter != session.brush_diameter {
             commands.push(Command::SetBrushDiameter(diameter));
@@ -33,7 +33,10 @@ pub fn show(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
     match session.tool {
         Tool::Threshold => threshold(ui, &mut options),
         Tool::PeakGrow => {
-            let tip = "A pixel belongs down to so many sigmas of its background ([ and ], drag up or down)";
+            let tip = format!(
+                "A pixel belongs down to so many sigmas of its background ({}, drag up or down)",
+                sizes(ui)
+            );
             let level = &mut options.grow_sigmas;
             slider(
                 ui,
@@ -42,11 +45,11 @@ pub fn show(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
                 level,
                 0.2..=100.0,
                 " sigma",
-                tip,
+                &tip,
             );
         }
         Tool::Ring => {
-            let tip = "Width of the ring ([ and ], Shift+wheel, Alt+drag)";
+            let tip = format!("Width of the ring ({}, Shift+wheel, Alt+drag)", sizes(ui));
             let width = &mut options.ring_width_px;
             slider(
                 ui,
@@ -55,23 +58,33 @@ pub fn show(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
                 width,
                 1.0..=300.0,
                 " px",
-                tip,
+                &tip,
             );
             ui.checkbox(&mut options.snaps, "snap to rings")
-                .on_hover_text("To those of ice, and of the calibrant that is chosen (Ctrl+K)");
+                .on_hover_text(keys::with_key(
+                    ui,
+                    "To those of ice, and of the calibrant that is chosen",
+                    Action::Calibrant,
+                ));
         }
         Tool::Component => operations(ui, &mut options),
         _ => {}
     }
     if session.tool.is_shape() {
         ui.checkbox(&mut options.stamps, "stamp the prediction")
-            .on_hover_text(keys::tip(Action::Stamp));
+            .on_hover_text(keys::tip(ui, Action::Stamp));
     }
     if options != session.options {
         commands.push(Command::SetToolOptions(options));
     }
     protection(ui, session, commands);
     under(ui, session);
+}
+
+/// The keys of the size.
+fn sizes(ui: &Ui) -> String {
+    let keys = [Action::BrushSmaller, Action::BrushLarger];
+    keys.map(|action| keys::key_of(ui, action)).join(" and ")
 }
 
 fn slider(
@@ -139,7 +152,7 @@ fn operations(ui: &mut Ui, options: &mut ToolOptions) {
             let is_chosen = options.operation == operation;
             let button = ui.add(egui::Button::new(operation.name()).selected(is_chosen));
             if button
-                .on_hover_text(keys::tip(Action::Operation(operation)))
+                .on_hover_text(keys::tip(ui, Action::Operation(operation)))
                 .clicked()
             {
                 options.operation = operation;
@@ -151,7 +164,7 @@ fn operations(ui: &mut Ui, options: &mut ToolOptions) {
 fn protection(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
     ui.horizontal(|ui| {
         ui.label(theme::small("protect"))
-            .on_hover_text(keys::tip(Action::Protect));
+            .on_hover_text(keys::tip(ui, Action::Protect));
         let classes = [
             Class::Peak,
             Class::Artifact,
@@ -174,7 +187,7 @@ fn protection(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
                 )
             });
             if button
-                .on_hover_text(keys::tip(Action::ProtectClass(class)))
+                .on_hover_text(keys::tip(ui, Action::ProtectClass(class)))
                 .clicked()
             {
                 commands.push(Command::SetProtect(session.protect.toggled(class)));

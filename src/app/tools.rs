@@ -83,7 +83,7 @@ fn button(
         .frame_when_inactive(is_on)
         .min_size(vec2(30.0, 28.0));
     let response = ui.add_enabled(is_possible, widget);
-    let name = keys::tip(action);
+    let name = keys::tip(ui, action);
     response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, is_possible, &name));
     response.on_hover_text(name).clicked()
 }

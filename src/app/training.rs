@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use egui_plot::{Legend, Line, Plot, PlotPoints, Points};
 
+use super::keys::{self, Action};
 use super::{text, theme};
 use crate::domain::labels::Review;
 use crate::session::Session;
@@ -109,7 +110,11 @@ impl TrainingPanel {
             let is_ready = confirmed > 0 && !self.name.trim().is_empty();
             let start = ui.add_enabled(is_ready, egui::Button::new("Train"));
             if start
-                .on_disabled_hover_text("Confirm at least one frame first (Enter)")
+                .on_disabled_hover_text(keys::with_key(
+                    ui,
+                    "Confirm at least one frame first",
+                    Action::Confirm,
+                ))
                 .clicked()
             {
                 // A classical finder is no net to start from.

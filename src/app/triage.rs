@@ -155,10 +155,10 @@ fn decisions(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
     for row in rows {
         ui.horizontal(|ui| {
             for (action, name) in row {
-                let key = keys::key_of(action);
+                let key = keys::key_of(ui, action);
                 let button = egui::Button::new(format!("{name}  {key}")).min_size(vec2(84.0, 20.0));
                 let response = ui.add_enabled(has_current, button);
-                if response.on_hover_text(keys::tip(action)).clicked()
+                if response.on_hover_text(keys::tip(ui, action)).clicked()
                     && let Action::Decide(verdict) = action
                 {
                     commands.push(Command::Triage(TriageCommand::Decide(verdict)));
@@ -169,7 +169,10 @@ fn decisions(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
     ui.horizontal(|ui| {
         let has_done = !session.triage.done.is_empty();
         let back = ui.add_enabled(has_done, egui::Button::new("take back"));
-        if back.on_hover_text(keys::tip(Action::TakeBack)).clicked() {
+        if back
+            .on_hover_text(keys::tip(ui, Action::TakeBack))
+            .clicked()
+        {
             commands.push(Command::Triage(TriageCommand::TakeBack));
         }
         let line = match &session.triage.current {

@@ -68,7 +68,10 @@ pub fn show(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
             ui.label(theme::small("again, of the listed frames:"));
             for combine in Combine::ALL {
                 let button = ui.button(combine.name());
-                if button.on_hover_text(keys::tip(Action::Powder)).clicked() {
+                if button
+                    .on_hover_text(keys::tip(ui, Action::Powder))
+                    .clicked()
+                {
                     commands.push(Command::MakePowder(combine));
                 }
             }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use egui::{Ui, vec2};
 use egui_material_icons::icons::ICON_FOLDER_OPEN;
 
+use super::keys::{self, Action};
 use super::theme;
 use crate::session::Session;
 use crate::session::command::{Command, RunRequest};
@@ -89,12 +90,17 @@ fn drop_area(ui: &mut Ui, session: &Session, is_hovering: bool, commands: &mut V
             ));
             ui.add_space(8.0);
             ui.add_enabled_ui(!is_opening, |ui| {
-                if ui.button("Open a run...").on_hover_text("Ctrl+O").clicked() {
+                let open = ui.button("Open a run...");
+                if open.on_hover_text(keys::tip(ui, Action::Open)).clicked() {
                     commands.push(Command::OpenDialog);
                 }
                 ui.add_space(4.0);
                 let by_path = egui::Button::new(theme::small("or type its path")).frame(false);
-                if ui.add(by_path).on_hover_text("Ctrl+L").clicked() {
+                let by_path = ui.add(by_path);
+                if by_path
+                    .on_hover_text(keys::tip(ui, Action::OpenPath))
+                    .clicked()
+                {
                     commands.push(Command::TypePath);
                 }
             });

@@ -9,6 +9,7 @@ pub mod export;
 pub mod h5;
 pub mod images;
 pub mod import;
+pub mod keys;
 pub mod layouts;
 pub mod lists;
 pub mod masks;

@@ -1,4 +1,4 @@
-//! The user's settings: recent runs, theme, key map. One file in the configuration folder, written whole or not at all.
+//! The user's settings: recent runs, theme. One file in the configuration folder, written whole or not at all.
 
 use std::path::{Path, PathBuf};
 
@@ -36,8 +36,6 @@ pub struct Settings {
     version: u32,
     /// `dark`, `light` or `system`.
     pub theme: String,
-    /// Name of the key preset.
-    pub keys: String,
     /// Folder of the net that is loaded at the start.
     pub default_net: Option<PathBuf>,
     /// Name that labels are signed with; `None` = the login name.
@@ -60,7 +58,6 @@ impl Default for Settings {
         Self {
             version: VERSION,
             theme: "dark".to_owned(),
-            keys: "napari".to_owned(),
             default_net: None,
             curator: None,
             recent: Vec::new(),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::beneath::Beneath;
+use super::keys::KeyChange;
 use super::second::Against;
 use super::tool::{Tool, ToolEvent, ToolOptions};
 use super::triage::TriageCommand;
@@ -237,6 +238,8 @@ pub enum Command {
     StopTraining,
 
     SetCalibrant(Option<Calibrant>),
+    /// Other keys for some actions, from now on and after the next start.
+    ChangeKeys(Vec<KeyChange>),
     RetryStore,
     DismissNotice(usize),
 }

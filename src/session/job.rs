@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::command::{RunRequest, TrainRequest, View};
 use super::import::ImportAsked;
+use super::keys::{KeyChange, KeyFile};
 use super::second::Against;
 use crate::domain::calibrant::{Calibrant, RingRow};
 use crate::domain::columns::Note;
@@ -275,6 +276,8 @@ pub enum Job {
         run: u64,
         info: Arc<RunInfo>,
     },
+    /// Lines of the user's keys that are to be as they say.
+    StoreKeys(Vec<KeyChange>),
     Stack(StackOrder),
     Powder(PowderOrder),
     StopPowder,
@@ -485,4 +488,6 @@ pub enum Report {
     },
     Notice(String),
     RecentRuns(Vec<PathBuf>),
+    /// The user's own keys, at the start.
+    Keys(KeyFile),
 }

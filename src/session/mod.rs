@@ -9,6 +9,7 @@ pub mod command;
 pub mod differences;
 pub mod import;
 pub mod job;
+pub mod keys;
 pub mod look;
 pub mod paint;
 pub mod playback;
@@ -33,6 +34,7 @@ use self::job::{
     Calibration, FrameKey, Guides, Job, NetEntry, NetInfo, PathWanted, Predicted, Report,
     TrainingLine,
 };
+use self::keys::KeyLine;
 use self::look::Look;
 use self::playback::Playback;
 use self::second::Second;
@@ -190,6 +192,8 @@ pub struct Session {
     pub guides: Option<Arc<Guides>>,
 
     pub notices: Vec<Notice>,
+    /// The user's own keys, in the order of the file.
+    pub keys: Vec<KeyLine>,
     /// The window asks for a path.
     pub path_prompt: Option<PathPrompt>,
     pub recent: Vec<PathBuf>,
@@ -376,6 +380,7 @@ impl Session {
             Command::StopTraining => self.jobs.push(Job::StopTraining),
 
             Command::SetCalibrant(calibrant) => self.set_calibrant(calibrant),
+            Command::ChangeKeys(changes) => self.change_keys(changes),
             Command::RetryStore => self.jobs.push(Job::RetryStore),
             Command::DismissNotice(index) => {
                 if index < self.notices.len() {
@@ -480,6 +485,7 @@ impl Session {
             Report::TrainingEnded(outcome) => self.training_ended(outcome),
             Report::Calibrated { key, result } => self.calibrated(key, result),
             Report::Notice(text) => self.notice(text),
+            Report::Keys(file) => self.keys_read(file),
             Report::RecentRuns(recent) => self.recent = recent,
         }
     }

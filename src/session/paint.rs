@@ -323,7 +323,9 @@ impl Session {
         let Some(shown) = &mut self.shown else { return };
         let Some(edit) = Edit::between(before, &shown.sheet, touched, name) else {
             if !self.protect.is_empty() {
-                self.notice("Nothing was changed; protected classes (B) are neither painted over nor erased.");
+                self.notice(
+                    "Nothing was changed; protected classes are neither painted over nor erased.",
+                );
             }
             return;
         };

@@ -29,8 +29,8 @@ impl Session {
         }
         if self.is_doubtful_empty() {
             return self.notice(
-                "This frame has no labels, but the net finds peaks in it: Y accepts them, Enter once more confirms the \
-                 frame as empty.",
+                "This frame has no labels, but the net finds peaks in it: accept the prediction, or confirm once \
+                 more that it is empty.",
             );
         }
         self.notices

@@ -58,11 +58,11 @@ impl Tool {
         }
     }
 
-    /// What the mouse does now, for the status bar.
+    /// What the mouse does now, for the status bar; `{size}` stands for the keys of the size, which the user may change.
     pub const fn hint(self) -> &'static str {
         match self {
-            Self::Brush => "drag paints, right drag erases, [ ] or Alt+drag size",
-            Self::Eraser => "drag erases, [ ] or Alt+drag size",
+            Self::Brush => "drag paints, right drag erases, {size} or Alt+drag size",
+            Self::Eraser => "drag erases, {size} or Alt+drag size",
             Self::Polygon => {
                 "click corners; the first one, double-click or Enter closes, Esc drops"
             }
@@ -70,14 +70,14 @@ impl Tool {
             Self::Pick => "click takes the class under the pointer",
             Self::PeakGrow => "click grows the peak that is shown, drag up or down sets the level",
             Self::Ring => {
-                "click paints the whole ring, drag a sector of it, right erases, [ ] width"
+                "click paints the whole ring, drag a sector of it, right erases, {size} width"
             }
             Self::Lasso => "drag around what gets the class, right drag erases",
             Self::Threshold => {
                 "drag paints pixels above the threshold alone, right drag erases them"
             }
             Self::Component => "click a component or drag a box over some, right deletes",
-            Self::Line => "drag a straight line, right drag erases, [ ] width",
+            Self::Line => "drag a straight line, right drag erases, {size} width",
             Self::Rectangle => "drag a rectangle, right drag erases",
         }
     }

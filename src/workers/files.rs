@@ -17,6 +17,7 @@ use crate::io::cache::Cached;
 use crate::io::{self, OpenOptions};
 use crate::session::command::RunRequest;
 use crate::session::job::{Calibration, FrameKey, LoadedFrame, PathWanted, Report, SheetCount};
+use crate::session::keys::{KeyFile, KeyLine};
 
 type CalibrateWork = (
     FrameKey,
@@ -51,6 +52,7 @@ pub fn start(shared: Arc<Shared>) -> std::io::Result<Arc<Desk<Wanted>>> {
     std::thread::Builder::new()
         .name("files".to_owned())
         .spawn(move || {
+            report_keys(&shared);
             report_recent(&shared);
             while let Some(work) = inbox.next(take) {
                 work_on(&shared, work);
@@ -234,6 +236,25 @@ fn remember(shared: &Shared, request: &RunRequest) {
         shared.report(Report::Notice(error.to_string()));
     }
     report_recent(shared);
+}
+
+fn report_keys(shared: &Shared) {
+    let Some(path) = io::keys::path() else { return };
+    match io::keys::load_from(&path) {
+        Ok(loaded) => {
+            let lines = loaded.lines.into_iter().map(|line| KeyLine {
+                number: Some(line.number),
+                name: line.name,
+                keys: line.keys,
+            });
+            shared.report(Report::Keys(KeyFile {
+                path,
+                lines: lines.collect(),
+                problems: loaded.problems,
+            }));
+        }
+        Err(reason) => shared.report(Report::Notice(reason)),
+    }
 }
 
 fn report_recent(shared: &Shared) {

@@ -366,6 +366,7 @@ impl Workers {
                 Job::RecoverProject { run, info } => {
                     self.tell_project(project::Task::Recover { run, info });
                 }
+                Job::StoreKeys(changes) => self.tell_project(project::Task::Keys(changes)),
                 Job::RetryStore => self.shared.retry.store(true, Ordering::Relaxed),
                 Job::Export { out, force } => {
                     self.tell_project(project::Task::Export { out, force });

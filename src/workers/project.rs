@@ -19,6 +19,7 @@ use crate::io::import;
 use crate::io::project::{Mode, Project, Provenance, Recovered, RunKey};
 use crate::session::command::View;
 use crate::session::job::{FrameKey, LoadedLabels, ProjectState, Report};
+use crate::session::keys::KeyChange;
 
 /// How long a view rests before it is written, so that zooming does not keep the disk busy.
 const VIEW_RESTS: Duration = Duration::from_millis(400);
@@ -69,6 +70,8 @@ pub enum Task {
         out: PathBuf,
         force: bool,
     },
+    /// Lines of the user's keys: here, because nothing that was asked of this thread is dropped.
+    Keys(Vec<KeyChange>),
     /// Writes the confirmed frames as a set and answers when it is there.
     Freeze {
         out: PathBuf,
@@ -204,6 +207,15 @@ impl Keeper {
                 let force = force && place == out;
                 let result = self.export(place, format, force);
                 self.shared.report(Report::Exported(result));
+            }
+            Task::Keys(changes) => {
+                let changes = changes.into_iter().map(|change| io::keys::Change {
+                    name: change.name,
+                    keys: change.keys,
+                });
+                if let Err(error) = io::keys::change(&changes.collect::<Vec<_>>()) {
+                    self.shared.report(Report::Notice(error.to_string()));
+                }
             }
             Task::Freeze { out, answer } => {
                 let _ = answer.send(self.export(out, "set", false).map(|_| ()));

@@ -67,7 +67,7 @@ impl Session {
         };
         if stamp && predicted.is_none() {
             return self.notice(
-                "There is no prediction of this frame yet to stamp; switch prediction on and wait for it, or stop stamping (S).",
+                "There is no prediction of this frame yet to stamp; switch prediction on and wait for it, or stop stamping.",
             );
         }
         let net = self.net.clone().filter(|_| stamp);
