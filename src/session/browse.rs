@@ -134,9 +134,10 @@ impl Session {
             Err(reason) => return self.notice_with(reason, Some(Cure::OpenAnother)),
         };
         self.cancel_gesture();
-        // What was said before was about something else, save for writes that still fail.
-        self.notices
-            .retain(|notice| notice.cure == Some(Cure::RetryStore));
+        // What was said before was about something else, save for writes that still fail and the user's own files.
+        self.notices.retain(|notice| {
+            notice.cure == Some(Cure::RetryStore) || notice.kind == NoticeKind::OfUser
+        });
         self.notices.extend(info.said().map(|text| Notice {
             text: text.clone(),
             cure: None,

@@ -65,6 +65,8 @@ pub enum NoticeKind {
     /// Something went wrong; stays until dismissed, or until another run has been opened.
     #[default]
     Problem,
+    /// The user's own settings are not as they were meant; stays until dismissed, whatever is opened.
+    OfUser,
     /// A fact about the open run; goes with it.
     OfRun,
     /// Something was done as asked; the next one takes its place.

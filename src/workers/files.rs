@@ -240,21 +240,21 @@ fn remember(shared: &Shared, request: &RunRequest) {
 
 fn report_keys(shared: &Shared) {
     let Some(path) = io::keys::path() else { return };
-    match io::keys::load_from(&path) {
-        Ok(loaded) => {
-            let lines = loaded.lines.into_iter().map(|line| KeyLine {
-                number: Some(line.number),
-                name: line.name,
-                keys: line.keys,
-            });
-            shared.report(Report::Keys(KeyFile {
-                path,
-                lines: lines.collect(),
-                problems: loaded.problems,
-            }));
-        }
-        Err(reason) => shared.report(Report::Notice(reason)),
-    }
+    let (loaded, error) = match io::keys::load_from(&path) {
+        Ok(loaded) => (loaded, None),
+        Err(reason) => (io::keys::Loaded::default(), Some(reason)),
+    };
+    let lines = loaded.lines.into_iter().map(|line| KeyLine {
+        number: Some(line.number),
+        name: line.name,
+        keys: line.keys,
+    });
+    shared.report(Report::Keys(KeyFile {
+        path,
+        lines: lines.collect(),
+        problems: loaded.problems,
+        error,
+    }));
 }
 
 fn report_recent(shared: &Shared) {
