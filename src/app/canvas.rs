@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use egui::{Event, Key, MouseWheelUnit, PointerButton, Pos2, Rect, Sense, Ui, Vec2, pos2, vec2};
 
+use super::cursor::has_size;
 use super::gpu::{Gpu, Look, Quad};
 use super::signs::Signs;
 use super::theme;
@@ -12,7 +13,7 @@ use crate::domain::assembly::{Assembly, Placed};
 use crate::domain::grid::PixelRect;
 use crate::session::Session;
 use crate::session::command::{Command, View};
-use crate::session::tool::{Gesture, Tool, ToolEvent};
+use crate::session::tool::{Gesture, ToolEvent};
 
 /// Screen points per frame pixel, least and most.
 const ZOOM: std::ops::RangeInclusive<f32> = 0.02..=160.0;
@@ -38,10 +39,10 @@ pub struct Canvas {
     seen_view: u64,
     /// The view differs from what the session knows.
     is_moved: bool,
-    is_panning: bool,
+    pub(super) is_panning: bool,
     is_stroking: bool,
     /// Alt+drag changes the size of the brush: where the pointer was at last.
-    sizing_from: Option<f32>,
+    pub(super) sizing_from: Option<f32>,
     /// A magnified piece of the frame in a corner while the pointer is on it.
     pub has_loupe: bool,
     /// The edit that is pointed at in the history, to show where it was made.
@@ -268,7 +269,11 @@ impl Canvas {
             }
         }
         self.draw_gesture(&painter, session);
-        self.draw_brush(ui, &response, &painter, session);
+        if let Some(at) = response.hover_pos() {
+            let hand = ui.input(|input| self.hand(input, session));
+            ui.ctx().set_cursor_icon(self.cursor_icon(hand, session));
+            self.draw_pointer(&painter, at, hand, session);
+        }
         if self.has_loupe && self.zoom < LOUPE_ZOOM && response.hovered() && !self.is_panning {
             self.draw_loupe(&painter, session);
         }
@@ -436,34 +441,6 @@ impl Canvas {
         if self.pointer_in_plane != session.hover {
             commands.push(Command::Tool(ToolEvent::Hover(self.pointer_in_plane)));
         }
-        if is_over {
-            let icon = if self.is_panning {
-                egui::CursorIcon::Grabbing
-            } else if is_space {
-                egui::CursorIcon::Grab
-            } else if session.tool.has_brush() && self.zoom * session.brush_diameter > 6.0 {
-                egui::CursorIcon::None
-            } else if self.sizing_from.is_some() {
-                egui::CursorIcon::ResizeHorizontal
-            } else {
-                cursor(session.tool)
-            };
-            ui.ctx().set_cursor_icon(icon);
-        }
-    }
-}
-
-/// Whether the wheel with Shift and a drag with Alt change the size of what the tool draws with.
-const fn has_size(tool: Tool) -> bool {
-    tool.has_brush() || matches!(tool, Tool::Ring | Tool::PeakGrow)
-}
-
-/// The pointer's shape over the frame.
-const fn cursor(tool: Tool) -> egui::CursorIcon {
-    match tool {
-        Tool::Pick => egui::CursorIcon::Cell,
-        Tool::Component => egui::CursorIcon::PointingHand,
-        _ => egui::CursorIcon::Crosshair,
     }
 }
 

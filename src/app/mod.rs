@@ -4,6 +4,7 @@ mod browser;
 mod calibrant;
 mod canvas;
 mod card;
+mod cursor;
 mod differences;
 mod frame_cells;
 mod frame_plots;

@@ -1,6 +1,6 @@
 //! What is drawn over the frame by egui's painter: peaks, rings, values, the loupe, the brush.
 
-use egui::{Color32, Key, Pos2, Rect, Stroke, Ui, Vec2, pos2, vec2};
+use egui::{Color32, Pos2, Rect, Stroke, Vec2, pos2, vec2};
 
 use super::canvas::{Canvas, number};
 use super::theme;
@@ -345,32 +345,5 @@ impl Canvas {
             mesh.add_triangle(first, first + 2, first + 3);
         }
         painter.add(mesh);
-    }
-
-    pub fn draw_brush(
-        &self,
-        ui: &Ui,
-        response: &egui::Response,
-        painter: &egui::Painter,
-        session: &Session,
-    ) {
-        let Some(at) = response.hover_pos().filter(|_| session.tool.has_brush()) else {
-            return;
-        };
-        if ui.input(|input| input.key_down(Key::Space)) {
-            return;
-        }
-        let radius = session.brush_diameter / 2.0 * self.zoom;
-        if radius > 3.0 {
-            let is_eraser =
-                session.tool == Tool::Eraser || session.class.current == Class::Background;
-            let color = if is_eraser {
-                theme::LIGHT
-            } else {
-                theme::class_color(session.class.current)
-            };
-            painter.circle_stroke(at, radius, Stroke::new(2.5, theme::SHADE));
-            painter.circle_stroke(at, radius, Stroke::new(1.2, color));
-        }
     }
 }

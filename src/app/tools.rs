@@ -15,7 +15,7 @@ use crate::session::Session;
 use crate::session::tool::Tool;
 
 /// The icon of a tool.
-const fn icon(tool: Tool) -> MaterialIcon {
+pub const fn icon(tool: Tool) -> MaterialIcon {
     match tool {
         Tool::Brush => ICON_BRUSH,
         Tool::Eraser => ICON_INK_ERASER,
