@@ -134,8 +134,8 @@ mod tests {
         };
         for (width, sureness, stays) in [
             (0, 20, true),
-            (1, 120, true),
-            (1, 60, false),
+            (1, 140, true),
+            (1, 130, false),
             (6, 180, false),
             (6, 210, true),
         ] {
