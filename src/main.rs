@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use peaknet_studio::app::screenshot::{Picture, render};
+use peaknet_studio::app::screenshot::{Picture, keys, render};
 use peaknet_studio::app::{self, Start};
 use peaknet_studio::cli::view::{DemoArguments, Theme, ToneName, ViewArguments};
 use peaknet_studio::cli::{self, Command, Failure, Outcome};
@@ -119,12 +119,19 @@ fn view(arguments: &ViewArguments) -> Outcome {
         start,
         arguments.screenshot.as_deref(),
         arguments.size,
+        &arguments.press,
         arguments.force,
     )
 }
 
 /// The window, or a picture of it.
-fn show(start: Start, screenshot: Option<&Path>, size: Option<[u32; 2]>, force: bool) -> Outcome {
+fn show(
+    start: Start,
+    screenshot: Option<&Path>,
+    size: Option<[u32; 2]>,
+    press: &[String],
+    force: bool,
+) -> Outcome {
     let Some(out) = screenshot else {
         return app::run_window(start).map_err(Failure::could_not);
     };
@@ -133,6 +140,7 @@ fn show(start: Start, screenshot: Option<&Path>, size: Option<[u32; 2]>, force: 
         width,
         height,
         is_forced: force,
+        keys: keys(press).map_err(Failure::could_not)?,
         patience: Duration::from_secs(120),
     };
     render(start, picture, out).map_err(Failure::could_not)
@@ -165,5 +173,5 @@ fn demo(arguments: &DemoArguments) -> Outcome {
         let beside = picture.get_or_insert_with(|| found.with_extension("png"));
         cli::demo::say_where(&found, beside)?;
     }
-    show(start, picture.as_deref(), arguments.size, true)
+    show(start, picture.as_deref(), arguments.size, &[], true)
 }

@@ -6,15 +6,18 @@ use std::time::{Duration, Instant};
 use egui_kittest::Harness;
 use egui_kittest::wgpu::WgpuTestRenderer;
 
+use super::key_map::{self, Chord};
 use super::{Start, Window, World, theme};
 
 /// How a picture is taken.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Picture {
     pub width: u32,
     pub height: u32,
     /// Replaces a picture that is there already.
     pub is_forced: bool,
+    /// Pressed one after the other when all is there, each once the one before has done its work.
+    pub keys: Vec<Chord>,
     /// How long to wait for the answers of all jobs.
     pub patience: Duration,
 }
@@ -25,9 +28,15 @@ impl Default for Picture {
             width: 1600,
             height: 1000,
             is_forced: false,
+            keys: Vec::new(),
             patience: Duration::from_secs(120),
         }
     }
+}
+
+/// Keys by their names, as `keys.toml` writes them; a sentence about the first that is none.
+pub fn keys(names: &[String]) -> Result<Vec<Chord>, String> {
+    names.iter().map(|name| key_map::parse(name)).collect()
 }
 
 /// A harness that drives the window on a device of its own; a sentence where there is no adapter.
@@ -67,6 +76,21 @@ pub fn harness(
         ))
 }
 
+/// Waits until all jobs are answered, or until the deadline.
+fn settle(harness: &mut Harness<'_, Window>, deadline: Instant) {
+    let mut quiet = 0;
+    // A job may ask for another one: settled means settled for a while.
+    while quiet < 5 && Instant::now() < deadline {
+        harness.step();
+        quiet = if harness.state().is_settled() {
+            quiet + 1
+        } else {
+            0
+        };
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// Renders the window as the command line asked for it, once all jobs are answered, into a PNG file.
 pub fn render(start: Start, picture: Picture, out: &Path) -> Result<(), String> {
     let size = [picture.width as f32, picture.height as f32];
@@ -80,16 +104,10 @@ pub fn render(start: Start, picture: Picture, out: &Path) -> Result<(), String> 
         Ok(window)
     })?;
     let deadline = Instant::now() + picture.patience;
-    let mut quiet = 0;
-    // A job may ask for another one: settled means settled for a while.
-    while quiet < 5 && Instant::now() < deadline {
-        harness.step();
-        quiet = if harness.state().is_settled() {
-            quiet + 1
-        } else {
-            0
-        };
-        std::thread::sleep(Duration::from_millis(20));
+    settle(&mut harness, deadline);
+    for (modifiers, key) in picture.keys {
+        harness.key_press_modifiers(modifiers, key);
+        settle(&mut harness, deadline);
     }
     harness.run_steps(2);
     let image = harness.render()?;

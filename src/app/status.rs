@@ -234,7 +234,9 @@ pub fn notices(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
     for (index, notice) in session.notices.iter().enumerate().skip(hidden) {
         ui.horizontal(|ui| {
             let (icon, color) = match notice.kind {
-                NoticeKind::Problem | NoticeKind::OfUser => (ICON_ERROR, theme::PEAK),
+                NoticeKind::Problem | NoticeKind::OfUser | NoticeKind::Refused => {
+                    (ICON_ERROR, theme::PEAK)
+                }
                 NoticeKind::OfRun => (ICON_INFO, theme::ARTIFACT),
                 NoticeKind::Done => (ICON_CHECK_CIRCLE, theme::RING),
             };

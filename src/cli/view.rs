@@ -48,6 +48,14 @@ pub struct ViewArguments {
     /// Draw the window into a PNG file without a display, then exit
     #[arg(long, value_name = "OUT.png")]
     pub screenshot: Option<PathBuf>,
+    /// Keys to press before the picture is taken: o, Shift+U, Ctrl+Z and so on
+    #[arg(
+        long,
+        value_name = "KEY,...",
+        value_delimiter = ',',
+        requires = "screenshot"
+    )]
+    pub press: Vec<String>,
     /// Size of the screenshot
     #[arg(long, value_name = "WxH", value_parser = size)]
     pub size: Option<[u32; 2]>,

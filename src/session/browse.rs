@@ -395,6 +395,7 @@ impl Session {
     fn select(&mut self, number: usize) {
         let Some(key) = self.key(number) else { return };
         self.finish_gesture();
+        self.forget_refusals();
         self.selected = number;
         self.frame_error = None;
         self.pending = Pending {

@@ -71,6 +71,8 @@ pub enum NoticeKind {
     OfRun,
     /// Something was done as asked; the next one takes its place.
     Done,
+    /// What was just tried cannot be done; goes with the next thing that can, or with the frame.
+    Refused,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -268,6 +270,21 @@ impl Session {
 
     pub fn notice(&mut self, text: impl Into<String>) {
         self.notice_with(text, None);
+    }
+
+    /// Says why what was just tried cannot be done, in place of what was said so before.
+    pub(super) fn refuse(&mut self, text: impl Into<String>) {
+        self.forget_refusals();
+        self.notices.push(Notice {
+            text: text.into(),
+            cure: None,
+            kind: NoticeKind::Refused,
+        });
+    }
+
+    fn forget_refusals(&mut self) {
+        self.notices
+            .retain(|notice| notice.kind != NoticeKind::Refused);
     }
 
     fn notice_with(&mut self, text: impl Into<String>, cure: Option<Cure>) {

@@ -95,7 +95,7 @@ impl Session {
     fn press(&mut self, x: f32, y: f32, erase: bool) {
         let before = match self.paintable() {
             Ok(shown) => shown.sheet.clone(),
-            Err(reason) => return self.notice(reason),
+            Err(reason) => return self.refuse(reason),
         };
         let (width, height) = (before.width(), before.height());
         let class = if erase || self.tool == Tool::Eraser {
@@ -309,7 +309,7 @@ impl Session {
         paint: impl FnOnce(&mut Sheet, &Grid<u16>) -> PixelRect,
     ) {
         if let Err(reason) = self.paintable() {
-            return self.notice(reason);
+            return self.refuse(reason);
         }
         let Some(shown) = &mut self.shown else { return };
         let before = shown.sheet.clone();
@@ -323,7 +323,7 @@ impl Session {
         let Some(shown) = &mut self.shown else { return };
         let Some(edit) = Edit::between(before, &shown.sheet, touched, name) else {
             if !self.protect.is_empty() {
-                self.notice(
+                self.refuse(
                     "Nothing was changed; protected classes are neither painted over nor erased.",
                 );
             }
@@ -340,6 +340,7 @@ impl Session {
     /// A changed frame is no longer confirmed.
     pub(super) fn mark_started(&mut self, number: usize) {
         self.note_source();
+        self.forget_refusals();
         if let Some(row) = self.rows.get_mut(number) {
             row.review = Review::Started;
             row.is_labelled = self.shown.as_ref().is_some_and(|s| s.history.done > 0);
@@ -361,7 +362,7 @@ impl Session {
 
     fn travel(&mut self, back: bool) {
         if let Err(reason) = self.paintable() {
-            return self.notice(reason);
+            return self.refuse(reason);
         }
         let Some(shown) = &mut self.shown else { return };
         let sheet = Arc::make_mut(&mut shown.sheet);

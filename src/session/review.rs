@@ -7,7 +7,7 @@ use crate::domain::labels::Review;
 impl Session {
     pub(super) fn set_review(&mut self, review: Review) {
         if let Err(reason) = self.paintable() {
-            return self.notice(reason);
+            return self.refuse(reason);
         }
         let Some(key) = self.shown.as_ref().map(|shown| shown.key) else {
             return;
@@ -15,6 +15,7 @@ impl Session {
         if let Some(row) = self.rows.get_mut(key.number) {
             row.review = review;
         }
+        self.forget_refusals();
         self.unsaved += 1;
         self.jobs.push(Job::StoreReview(key, review));
         if review == Review::Confirmed {
@@ -25,16 +26,14 @@ impl Session {
     pub(super) fn confirm(&mut self) {
         self.finish_gesture();
         if let Err(reason) = self.paintable() {
-            return self.notice(reason);
+            return self.refuse(reason);
         }
         if self.is_doubtful_empty() {
-            return self.notice(
+            return self.refuse(
                 "This frame has no labels, but the net finds peaks in it: accept the prediction, or confirm once \
                  more that it is empty.",
             );
         }
-        self.notices
-            .retain(|notice| !notice.text.starts_with("This frame has no labels"));
         self.set_review(Review::Confirmed);
         self.step(1);
     }
@@ -61,7 +60,7 @@ impl Session {
 
     pub(super) fn flag(&mut self) {
         if let Err(reason) = self.paintable() {
-            return self.notice(reason);
+            return self.refuse(reason);
         }
         let (number, now) = (self.selected, self.review_here());
         if now == Review::Flagged {

@@ -451,7 +451,7 @@ impl Session {
     ) -> Option<Arc<Edit>> {
         self.finish_gesture();
         if let Err(reason) = self.paintable() {
-            self.notice(reason);
+            self.refuse(reason);
             return None;
         }
         let shown = self.shown.as_mut()?;

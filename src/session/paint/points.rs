@@ -19,7 +19,7 @@ const MERGE_REACH: usize = 12;
 impl Session {
     pub(super) fn fill(&mut self, at: Pixel, class: Class) {
         if let Err(reason) = self.paintable() {
-            return self.notice(reason);
+            return self.refuse(reason);
         }
         let protect = self.protect;
         let Some(shown) = &mut self.shown else { return };
@@ -34,7 +34,7 @@ impl Session {
             // An outline that is not closed lets the fill out over the whole frame.
             if code == Class::Background.code() && count > MOST_FILLED.max(sheet.len() / 4) {
                 shown.sheet = before;
-                return self.notice(format!(
+                return self.refuse(format!(
                     "This would fill {count} pixels of background; draw a closed outline first and click inside it."
                 ));
             }
@@ -66,7 +66,7 @@ impl Session {
         let over = Over::Unprotected(self.protect);
         let grown = self.grown_at(at);
         let Some(grown) = grown.filter(|grown| !grown.cells.is_empty()) else {
-            return self.notice("No peak stands out of its surroundings here; paint it, or click nearer to its maximum.");
+            return self.refuse("No peak stands out of its surroundings here; paint it, or click nearer to its maximum.");
         };
         let level = self.options.grow_sigmas;
         let name = if (level - 1.0).abs() < 0.01 {
@@ -107,7 +107,7 @@ impl Session {
         let frame = shown.loaded.frame.clone();
         let changes = reshape(operation, class, &frame, &shown.sheet, &panels, &found);
         if changes.is_empty() {
-            return self.notice(match operation {
+            return self.refuse(match operation {
                 Operation::Split => "This component has one summit only; nothing was split.",
                 Operation::Merge => "There is no second component of this class to merge with; drag a box over both.",
                 _ => "This changes nothing here.",

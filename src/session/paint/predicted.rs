@@ -15,7 +15,7 @@ impl Session {
     /// Takes the prediction over, except where a person has painted.
     pub(in crate::session) fn accept(&mut self, what: Accept) {
         let Some(predicted) = self.shown_prediction().cloned() else {
-            return self.notice(
+            return self.refuse(
                 "There is no prediction of this frame yet; switch prediction on and wait for it.",
             );
         };
@@ -82,14 +82,14 @@ impl Session {
     pub(in crate::session) fn copy_previous(&mut self, class: Option<Class>) {
         let target = match self.paintable() {
             Ok(shown) => shown.key,
-            Err(reason) => return self.notice(reason),
+            Err(reason) => return self.refuse(reason),
         };
         let (width, height) = match &self.shown {
             Some(shown) => (shown.sheet.width(), shown.sheet.height()),
             None => return,
         };
         let Some(source) = target.number.checked_sub(1).and_then(|n| self.key(n)) else {
-            return self.notice("This is the first frame; there is none before it to copy from.");
+            return self.refuse("This is the first frame; there is none before it to copy from.");
         };
         self.copying = Some((source, target, class));
         self.jobs.push(Job::LoadLabels {
@@ -113,14 +113,14 @@ impl Session {
         }
         let labels = match result {
             Ok(labels) => labels.sheet.clone(),
-            Err(reason) => return self.notice(reason.clone()),
+            Err(reason) => return self.refuse(reason.clone()),
         };
         let is_meant = |code: u8| {
             code != Class::Background.code() && class.is_none_or(|class| class.code() == code)
         };
         let number = key.number + 1;
         if !labels.cells().iter().any(|code| is_meant(*code)) {
-            return self.notice(format!("Frame {number} has no such labels to copy."));
+            return self.refuse(format!("Frame {number} has no such labels to copy."));
         }
         let over = brush::Over::Only(Class::Background);
         self.change(

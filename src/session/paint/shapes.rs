@@ -66,7 +66,7 @@ impl Session {
             None
         };
         if stamp && predicted.is_none() {
-            return self.notice(
+            return self.refuse(
                 "There is no prediction of this frame yet to stamp; switch prediction on and wait for it, or stop stamping.",
             );
         }
@@ -162,7 +162,7 @@ impl Session {
 
     pub(super) fn begin_sector(&mut self, x: f32, y: f32, class: Class) {
         if self.ring_plane().is_none() {
-            return self.notice(
+            return self.refuse(
                 "Ring sectors need the beam centre: from the file, a .geom or .poni, or options.",
             );
         }
