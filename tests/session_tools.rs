@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "a step that fails fails the test")]
 
 mod loaded_net;
+mod two_panels;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,8 +11,7 @@ use std::sync::Arc;
 use loaded_net::load_net;
 use peaknet_studio::domain::brush::ClassSet;
 use peaknet_studio::domain::frame::{Frame, RunInfo};
-use peaknet_studio::domain::geometry::{Geometry, Panel};
-use peaknet_studio::domain::grid::{Grid, PixelRect};
+use peaknet_studio::domain::grid::Grid;
 use peaknet_studio::domain::labels::{Class, History, Sheet};
 use peaknet_studio::domain::reshape::Operation;
 use peaknet_studio::domain::threshold::Threshold;
@@ -22,8 +22,8 @@ use peaknet_studio::session::job::{
 };
 use peaknet_studio::session::tool::{Tool, ToolEvent, ToolOptions};
 use proptest::prelude::*;
+use two_panels::{SIDE, two_panels};
 
-const SIDE: usize = 64;
 /// Where spots are, centres of raw pixels.
 const SPOTS: [(usize, usize); 3] = [(20, 12), (44, 20), (30, 50)];
 
@@ -36,28 +36,6 @@ fn pixels() -> Grid<f32> {
         };
         20.0 + noise + SPOTS.iter().map(spot).sum::<f32>()
     })
-}
-
-/// Two halves of the slab, the second one turned by a right angle, beside the first.
-fn two_panels() -> Geometry {
-    let size = 1e-4;
-    let half = SIDE / 2;
-    let panel = |y0: usize, corner: [f64; 2], fast: [f64; 2], slow: [f64; 2]| Panel {
-        name: format!("p{y0}"),
-        rect: PixelRect::new(0, y0, SIDE, y0 + half),
-        corner_m: [(30.0 - corner[0]) * size, (30.0 - corner[1]) * size, 0.1],
-        fast_m: [-fast[0] * size, -fast[1] * size, 0.0],
-        slow_m: [-slow[0] * size, -slow[1] * size, 0.0],
-    };
-    let beside = (SIDE + 3 + half) as f64;
-    Geometry {
-        wavelength_angstrom: Some(1.0),
-        panels: vec![
-            panel(0, [0.0, 0.0], [1.0, 0.0], [0.0, 1.0]),
-            panel(half, [beside, 0.0], [0.0, 1.0], [-1.0, 0.0]),
-        ],
-        ..Geometry::default()
-    }
 }
 
 fn key(number: usize) -> FrameKey {

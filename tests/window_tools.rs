@@ -6,6 +6,7 @@
 )]
 
 mod memory;
+mod two_panels;
 
 use egui::{CursorIcon, Key, Modifiers, PointerButton, Pos2, Role};
 use egui_kittest::Harness;
@@ -13,12 +14,10 @@ use egui_kittest::kittest::Queryable;
 use memory::{Shared, crystal, settle, window, window_on};
 use peaknet_studio::app::Window;
 use peaknet_studio::domain::frame::Frame;
-use peaknet_studio::domain::geometry::{Geometry, Panel};
-use peaknet_studio::domain::grid::{Grid, PixelRect};
+use peaknet_studio::domain::grid::Grid;
 use peaknet_studio::domain::labels::{Class, Sheet};
 use peaknet_studio::session::job::Job;
 
-const SIDE: usize = 64;
 const PEAK: u8 = 1;
 const ARTIFACT: u8 = 2;
 
@@ -35,28 +34,6 @@ fn frame() -> Frame {
     Frame::new(0, pixels, Grid::filled(SIDE, SIDE, 0)).expect("one shape")
 }
 
-/// Two halves of the slab, the second one turned by a right angle, beside the first.
-fn two_panels() -> Geometry {
-    let size = 1e-4;
-    let half = SIDE / 2;
-    let panel = |y0: usize, corner: [f64; 2], fast: [f64; 2], slow: [f64; 2]| Panel {
-        name: format!("p{y0}"),
-        rect: PixelRect::new(0, y0, SIDE, y0 + half),
-        corner_m: [(30.0 - corner[0]) * size, (30.0 - corner[1]) * size, 0.1],
-        fast_m: [-fast[0] * size, -fast[1] * size, 0.0],
-        slow_m: [-slow[0] * size, -slow[1] * size, 0.0],
-    };
-    let beside = (SIDE + 3 + half) as f64;
-    Geometry {
-        wavelength_angstrom: Some(1.0),
-        panels: vec![
-            panel(0, [0.0, 0.0], [1.0, 0.0], [0.0, 1.0]),
-            panel(half, [beside, 0.0], [0.0, 1.0], [-1.0, 0.0]),
-        ],
-        ..Geometry::default()
-    }
-}
-
 /// A gesture over raw pixels.
 enum Mouse {
     Drag(&'static [(usize, usize)]),
@@ -64,6 +41,7 @@ enum Mouse {
     Clicks(&'static [(usize, usize)]),
 }
 use Mouse::{Clicks, Drag, RightDrag};
+use two_panels::{SIDE, two_panels};
 
 struct Case {
     button: &'static str,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use egui::Rect;
 use egui_wgpu::{CallbackResources, CallbackTrait, RenderState, ScreenDescriptor};
 
-use super::theme;
+use super::{gpu, theme};
 use crate::domain::assembly::Assembly;
 use crate::domain::difference::{Comparison, Kind};
 use crate::domain::listed::Listed;
@@ -261,44 +261,19 @@ impl SignPainter {
                 count: None,
             }],
         });
-        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-            label: Some("signs"),
-            bind_group_layouts: &[Some(&layout)],
-            immediate_size: 0,
-        });
         let target = wgpu::ColorTargetState {
             format: state.target_format,
             blend: Some(wgpu::BlendState::PREMULTIPLIED_ALPHA_BLENDING),
             write_mask: wgpu::ColorWrites::ALL,
         };
-        let pipeline = device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
-            label: Some("signs"),
-            layout: Some(&pipeline_layout),
-            vertex: wgpu::VertexState {
-                module: &shader,
-                entry_point: Some("vertex"),
-                compilation_options: wgpu::PipelineCompilationOptions::default(),
-                buffers: &[Some(wgpu::VertexBufferLayout {
-                    array_stride: size_of::<Sign>() as u64,
-                    step_mode: wgpu::VertexStepMode::Instance,
-                    attributes: &ATTRIBUTES,
-                })],
-            },
-            primitive: wgpu::PrimitiveState {
-                topology: wgpu::PrimitiveTopology::TriangleStrip,
-                ..wgpu::PrimitiveState::default()
-            },
-            depth_stencil: None,
-            multisample: wgpu::MultisampleState::default(),
-            fragment: Some(wgpu::FragmentState {
-                module: &shader,
-                entry_point: Some("fragment"),
-                compilation_options: wgpu::PipelineCompilationOptions::default(),
-                targets: &[Some(target)],
-            }),
-            multiview_mask: None,
-            cache: None,
-        });
+        let pipeline = gpu::instances(
+            device,
+            "signs",
+            &layout,
+            &shader,
+            (size_of::<Sign>(), &ATTRIBUTES),
+            target,
+        );
         let uniform = device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("signs"),
             size: size_of::<Uniform>() as u64,

@@ -500,6 +500,8 @@ impl Session {
         if let Some(known) = labels.pixels {
             self.check_source(known);
         }
+        // That it was still being read is no longer true.
+        self.forget_refusals();
         self.sheet_changed_wholly();
         self.ask_stack();
         if self.tone_wanted {

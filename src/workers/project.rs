@@ -494,13 +494,13 @@ impl Keeper {
         )
         .map_err(|error| error.to_string())?;
         for notice in summary.notices {
-            self.shared.report(Report::Notice(notice));
+            self.shared.report(Report::Notice(sentence(&notice)));
         }
-        Ok(format!(
-            "Exported {} frames to {}.",
-            summary.frames,
-            out.display()
-        ))
+        let frames = match summary.frames {
+            1 => "1 frame".to_owned(),
+            count => format!("{count} frames"),
+        };
+        Ok(format!("Exported {frames} to {}.", out.display()))
     }
 }
 
@@ -535,6 +535,17 @@ fn open_database(
         (state.last_frame, state.view) = parse_view(&text);
     }
     Ok(Some((project, key)))
+}
+
+/// What a command would say in passing, as the window says it.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().into_iter().flat_map(char::to_uppercase);
+    let mut sentence: String = first.chain(letters).collect();
+    if !sentence.ends_with('.') {
+        sentence.push('.');
+    }
+    sentence
 }
 
 /// What came out of a damaged project, in words.
