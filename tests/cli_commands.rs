@@ -244,6 +244,10 @@ fn the_whole_loop_runs_headless() {
     assert!(
         folder.join("net/card.toml").exists() && folder.join("net/weights.safetensors").exists()
     );
+    let asked = "peak_confidence_amid_artifact = 0.25";
+    let card = std::fs::read_to_string(folder.join("net/card.toml")).unwrap();
+    let card = card.replacen("weights_digest", &format!("{asked}\nweights_digest"), 1);
+    std::fs::write(folder.join("net/card.toml"), card).unwrap();
     run(&[
         "train",
         "--from",
@@ -259,6 +263,8 @@ fn the_whole_loop_runs_headless() {
         "--config",
         "tiny.toml",
     ]);
+    let card = std::fs::read_to_string(folder.join("net2/card.toml")).unwrap();
+    assert!(card.contains(asked), "a child asks for what its parent did");
 
     let score = &json(&run(&[
         "score", "--net", "net", "--set", "set.h5", "--device", "cpu",

@@ -96,6 +96,10 @@ impl Run<'_> {
             .into(),
             sets: self.sets.to_vec(),
             standardisation: self.way().name().to_owned(),
+            // What was found right for the parent is the best guess for its child.
+            peak_confidence: self.parent.and_then(|card| card.peak_confidence),
+            peak_confidence_amid_artifact: (self.parent)
+                .and_then(|card| card.peak_confidence_amid_artifact),
             ..Card::of(self.net)
         }
     }
