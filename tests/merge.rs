@@ -210,6 +210,10 @@ fn nothing_is_lost_and_nothing_decided_silently() {
             "merge: again those of ann in ann.peaknet"
         ]
     );
+    // That is what the queue of conflicts is made of.
+    let since = differs.history.since_merge().unwrap();
+    assert_eq!(since.len(), 2);
+    assert!(taken.history.since_merge().is_none());
     both.undo(mine, 3).unwrap();
     assert_eq!(sheets(&mut both, mine, 3), bob_3);
     both.undo(mine, 3).unwrap();

@@ -9,16 +9,16 @@ use std::sync::Arc;
 use peaknet_studio::domain::difference::{Judged, Kind, Reference, differences};
 use peaknet_studio::domain::finders::{Finder, Peakfinder8};
 use peaknet_studio::domain::frame::{Frame, RunInfo};
-use peaknet_studio::domain::grid::Grid;
+use peaknet_studio::domain::grid::{Grid, PixelRect};
 use peaknet_studio::domain::labels::{Class, Edit, History, Review, Sheet};
 use peaknet_studio::domain::listed::Listed;
+use peaknet_studio::domain::packed::Packed;
 use peaknet_studio::domain::peaks::measure_peaks;
-use peaknet_studio::domain::queue::{Opinion, Order, candidates};
+use peaknet_studio::domain::queue::Order;
 use peaknet_studio::session::Session;
 use peaknet_studio::session::command::{Accept, Command, RunRequest};
 use peaknet_studio::session::job::{
-    FrameKey, Job, LoadedFrame, LoadedLabels, NetEntry, NetInfo, Predicted, ProjectState, Report,
-    Side,
+    Job, LoadedFrame, LoadedLabels, NetEntry, NetInfo, Predicted, ProjectState, Report, Side,
 };
 use peaknet_studio::session::second::Against;
 use peaknet_studio::session::tool::ToolEvent;
@@ -57,6 +57,7 @@ struct World {
     second: Vec<Vec<Spot>>,
     listed: Option<Arc<Listed>>,
     labels: HashMap<usize, (Sheet, History)>,
+    reviews: Vec<(usize, Review)>,
     stored: Vec<Arc<Edit>>,
 }
 
@@ -83,6 +84,7 @@ impl World {
             second,
             listed: None,
             labels: HashMap::new(),
+            reviews: Vec::new(),
             stored: Vec::new(),
         };
         world.open();
@@ -159,7 +161,10 @@ impl World {
             }
             Job::OpenProject { run, .. } => vec![Report::ProjectOpened {
                 run,
-                result: Ok(ProjectState::default()),
+                result: Ok(ProjectState {
+                    reviews: self.reviews.clone(),
+                    ..ProjectState::default()
+                }),
             }],
             Job::LoadFrame(key) => {
                 let frame = self.frames[key.number].clone();
@@ -256,39 +261,14 @@ impl World {
             Job::Gather {
                 serial,
                 key,
-                net,
-                other,
-                with_artifact,
+                proposals,
             } => vec![Report::Gathered {
                 key,
                 serial,
-                result: Ok(self.gather(key, &net, other.as_ref(), with_artifact)),
+                result: Ok(proposals.found(&self.frames[key.number], key.number)),
             }],
             _ => Vec::new(),
         }
-    }
-
-    fn gather(
-        &self,
-        key: FrameKey,
-        net: &Predicted,
-        other: Option<&Side>,
-        with_artifact: bool,
-    ) -> Vec<Arc<peaknet_studio::domain::queue::Candidate>> {
-        fn maps(p: &Predicted) -> Opinion<'_> {
-            Opinion::Maps {
-                classes: &p.classes,
-                peak: &p.peak,
-                artifact: &p.artifact,
-            }
-        }
-        let other = match other {
-            Some(Side::Label(sheet)) => Some(Opinion::Label(sheet)),
-            Some(Side::Predicted(p)) => Some(maps(p)),
-            _ => None,
-        };
-        let found = candidates(&self.frames[key.number], maps(net), other, with_artifact);
-        found.into_iter().map(Arc::new).collect()
     }
 
     /// Frame and column of the current candidate.
@@ -301,6 +281,83 @@ impl World {
         let (sheet, _) = self.labels_of(number);
         Class::from_code(*sheet.get(x, y)?)
     }
+}
+
+/// A sheet with blocks of class peak: corner and size.
+fn peaks(blocks: &[(usize, usize, usize, usize)]) -> Sheet {
+    Sheet::from_fn(SIDE, SIDE, |x, y| {
+        let inside = |&(x0, y0, width, height): &(usize, usize, usize, usize)| {
+            (x0..x0 + width).contains(&x) && (y0..y0 + height).contains(&y)
+        };
+        u8::from(blocks.iter().any(inside))
+    })
+}
+
+#[test]
+fn what_two_curators_disagree_on_is_decided_one_by_one_and_never_by_what_was_decided_before() {
+    let mine = peaks(&[(20, 20, 2, 2), (30, 4, 3, 3), (5, 30, 2, 2)]);
+    let theirs = peaks(&[(8, 8, 2, 2), (30, 4, 2, 3), (5, 30, 2, 2)]);
+    let blank = Sheet::filled(SIDE, SIDE, 0);
+    let mut history = History::default();
+    let steps = [
+        (&blank, &mine, "brush peak"),
+        (&mine, &theirs, "merge: labels of bob in bob.peaknet"),
+        (&theirs, &mine, "merge: again those of ann in ann.peaknet"),
+    ];
+    for (before, after, tool) in steps {
+        let edit = Edit::between(before, after, before.rect(), tool).expect("they differ");
+        history.push(Arc::new(edit));
+        if tool.starts_with("brush") {
+            // Ann rejected before the merge what Bob calls a peak: it is asked all the same.
+            let rect = PixelRect::new(8, 8, 10, 10);
+            let cells = Packed::of(&mine, rect);
+            let tool = "triage: rejected".to_owned();
+            let (before, after) = (cells.clone(), cells);
+            history.push(Arc::new(Edit {
+                rect,
+                before,
+                after,
+                tool,
+            }));
+        }
+    }
+    let mut world = World::new(NET, NET);
+    world.reviews = vec![
+        (0, Review::Confirmed),
+        (1, Review::Flagged),
+        (2, Review::Started),
+    ];
+    world.labels.insert(1, (mine, history));
+    world.open();
+    world.triage(TriageCommand::Order(Order::Conflict));
+    world.triage(TriageCommand::Show(true));
+    let left = |world: &World| {
+        let triage = &world.session.triage;
+        triage.queue.len() + usize::from(triage.current.is_some())
+    };
+    assert_eq!((world.session.triage.frames(), left(&world)), (2, 3));
+    // Whole peaks first, a border last.
+    assert_eq!(world.current(), Some((1, 8)));
+    world.decide(Verdict::Accept);
+    assert_eq!(world.class(1, 8, 8), Some(Class::Peak));
+    assert_eq!(world.current(), Some((1, 20)));
+    world.decide(Verdict::Reject);
+    assert_eq!(world.class(1, 20, 20), Some(Class::Peak), "mine stays");
+    assert_eq!(world.current(), Some((1, 32)));
+    world.triage(TriageCommand::TakeBack);
+    assert_eq!(world.current(), Some((1, 20)));
+    world.decide(Verdict::Reject);
+    world.decide(Verdict::Accept);
+    assert_eq!(world.class(1, 32, 4), Some(Class::Background));
+    assert_eq!((world.session.triage.decisions(), left(&world)), (3, 0));
+    // What was kept is not asked again, also not after the project was opened anew.
+    world.reviews = vec![(1, Review::Started)];
+    world.open();
+    world.triage(TriageCommand::Show(true));
+    assert_eq!((world.session.triage.frames(), left(&world)), (1, 0));
+    world.apply(Command::GoTo(1));
+    world.apply(Command::Undo);
+    assert_eq!((world.current(), left(&world)), (Some((1, 32)), 1));
 }
 
 const NET: &[&[Spot]] = &[

@@ -13,7 +13,7 @@ use peaknet_studio::session::command::{Command, RunRequest};
 use peaknet_studio::session::source::SourceState;
 use peaknet_studio::session::tool::ToolEvent;
 use peaknet_studio::workers::{Options, Workers};
-use real_workers::{wait, write_run};
+use real_workers::{SIZE, wait, write_run};
 
 fn open(run: &Path, frame: usize) -> (Workers, Session) {
     let mut session = Session::new();
@@ -112,4 +112,40 @@ fn other_pixels_than_the_labelled_ones_are_said_until_a_person_confirms_them() {
     });
     drop(workers);
     assert!(said(&run, 1).is_empty() && export_says(&run).is_empty());
+}
+
+#[test]
+fn labels_that_are_brought_in_belong_to_the_pixels_of_that_day() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run.h5");
+    let value = |frame: usize, cell: usize| (frame * 31 + cell * 7) % 50;
+    write_run(&run, 4, 4, value);
+    let header =
+        format!("{{'descr': '|u1', 'fortran_order': False, 'shape': (4, {SIZE}, {SIZE}), }}");
+    let mut npy = b"\x93NUMPY\x01\x00\x76\x00".to_vec();
+    npy.extend(format!("{header:<117}\n").bytes());
+    npy.extend((0..4 * SIZE * SIZE).map(|cell| u8::from(cell % 97 == 0)));
+    let labels = folder.path().join("labels.npy");
+    std::fs::write(&labels, npy).unwrap();
+    let import = || {
+        let done = std::process::Command::new(env!("CARGO_BIN_EXE_peaknet"))
+            .arg("import")
+            .args([&run.with_extension("peaknet"), &run])
+            .args(["--labels".as_ref(), labels.as_os_str()])
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "{done:?}");
+    };
+    import();
+    assert!(export_says(&run).is_empty());
+    write_run(&run, 4, 4, |frame, cell| {
+        value(frame, cell) + usize::from((frame, cell) == (2, 5))
+    });
+    // The same labels once more say nothing of the pixels.
+    import();
+    let exported = export_says(&run);
+    assert!(
+        exported.len() == 1 && exported[0].contains('3'),
+        "{exported:?}"
+    );
 }

@@ -8,6 +8,7 @@ use super::keys::{self, Action};
 use super::{text, theme};
 use crate::domain::frame::bad;
 use crate::domain::labels::Class;
+use crate::domain::queue::Order;
 use crate::session::command::Command;
 use crate::session::look::HIT_PEAKS;
 use crate::session::triage::Verdict;
@@ -102,8 +103,13 @@ fn hint(ui: &Ui, session: &Session) -> String {
 fn stepping(ui: &Ui, session: &Session) -> Option<String> {
     let key = |action| keys::key_of(ui, action);
     if session.triage.current.is_some() {
+        let (accepts, rejects) = if session.triage.queue.order == Order::Conflict {
+            ("takes theirs", "keeps mine")
+        } else {
+            ("accepts", "rejects")
+        };
         return Some(format!(
-            "triage: {} accepts, {} rejects, {} makes artifact, {} skips, {} takes back",
+            "triage: {} {accepts}, {} {rejects}, {} makes artifact, {} skips, {} takes back",
             key(Action::Decide(Verdict::Accept)),
             key(Action::Decide(Verdict::Reject)),
             key(Action::Decide(Verdict::Artifact)),

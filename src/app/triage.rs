@@ -10,7 +10,8 @@ use super::canvas::Canvas;
 use super::keys::{self, Action};
 use super::{differences, text, theme};
 use crate::domain::difference::outline;
-use crate::domain::queue::{CROP, Candidate, Order, Origin};
+use crate::domain::labels::Class;
+use crate::domain::queue::{CROP, Candidate, Conflict, Order, Origin};
 use crate::domain::tone::Tone;
 use crate::session::Session;
 use crate::session::command::Command;
@@ -103,6 +104,7 @@ fn head(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
         let names = [
             (Order::Margin, "net's doubt"),
             (Order::Disagreement, "disagreement"),
+            (Order::Conflict, "conflicts"),
         ];
         for (order, name) in names {
             let is_current = triage.queue.order == order;
@@ -110,6 +112,9 @@ fn head(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
                 Order::Margin => "First where the net's own probabilities are closest",
                 Order::Disagreement => {
                     "First where the net differs most from what it is compared with"
+                }
+                Order::Conflict => {
+                    "Where the labels of two curators, merged into this project, differ"
                 }
             };
             let button = ui.add(egui::Button::new(name).selected(is_current));
@@ -121,6 +126,15 @@ fn head(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
             differences::against(ui, session, commands);
         }
     });
+    if triage.queue.order == Order::Conflict {
+        let searched = text::thousands(triage.frames() as f64);
+        let line = match &triage.current {
+            Some(candidate) => why(candidate),
+            None => format!("{searched} labelled frames searched"),
+        };
+        ui.add(egui::Label::new(theme::small(line)).truncate());
+        return;
+    }
     ui.horizontal(|ui| {
         let mut with_artifact = triage.with_artifact;
         let response = ui.checkbox(&mut with_artifact, "artifacts too");
@@ -142,10 +156,16 @@ fn head(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
 fn decisions(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
     let has_current = session.triage.current.is_some();
     ui.spacing_mut().item_spacing = vec2(4.0, 3.0);
+    let is_conflict = session.triage.queue.order == Order::Conflict;
+    let (accept, reject) = if is_conflict {
+        ("theirs", "mine")
+    } else {
+        ("accept", "reject")
+    };
     let rows = [
         [
-            (Action::Decide(Verdict::Accept), "accept"),
-            (Action::Decide(Verdict::Reject), "reject"),
+            (Action::Decide(Verdict::Accept), accept),
+            (Action::Decide(Verdict::Reject), reject),
         ],
         [
             (Action::Decide(Verdict::Artifact), "artifact"),
@@ -176,8 +196,13 @@ fn decisions(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
             commands.push(Command::Triage(TriageCommand::TakeBack));
         }
         let line = match &session.triage.current {
-            Some(candidate) => why(candidate),
-            None if session.triage.frames() < session.rows.len() => "searching...".to_owned(),
+            // Of conflicts the line at the left has more room.
+            Some(candidate) if !is_conflict => why(candidate),
+            Some(_) => String::new(),
+            None if is_conflict && session.triage.is_searching() => "searching...".to_owned(),
+            None if !is_conflict && session.triage.frames() < session.rows.len() => {
+                "searching...".to_owned()
+            }
             None => "nothing is left".to_owned(),
         };
         ui.add(egui::Label::new(theme::small(line)).truncate());
@@ -186,9 +211,15 @@ fn decisions(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
 
 /// Why a candidate is in the queue.
 fn why(candidate: &Candidate) -> String {
+    if let Some(conflict) = &candidate.conflict {
+        let name = |codes: &[u8]| Conflict::main_class(codes).map_or("none", Class::name);
+        let (theirs, mine) = (name(&conflict.theirs), name(&conflict.mine));
+        let pixels = text::thousands(conflict.mine.len() as f64);
+        return format!("theirs {theirs}, mine {mine}, {pixels} px");
+    }
     let whose = match candidate.origin {
         Origin::Net => "",
-        Origin::Other => ", not the net's",
+        Origin::Other | Origin::Curators => ", not the net's",
     };
     candidate.disagreement.map_or_else(
         || {
@@ -223,7 +254,7 @@ fn draw_outline(painter: &Painter, rect: Rect, candidate: &Candidate) {
     let painter = painter.with_clip_rect(rect.intersect(painter.clip_rect()));
     let color = match candidate.origin {
         Origin::Net => theme::class_color(candidate.class),
-        Origin::Other => theme::MISSED,
+        Origin::Other | Origin::Curators => theme::MISSED,
     };
     for ends in outline(&candidate.spans) {
         let ends = ends.map(|(x, y)| {
@@ -253,7 +284,7 @@ impl Canvas {
         let Some(at) = self.ui_from_frame(x, y) else {
             return;
         };
-        if candidate.origin == Origin::Other {
+        if candidate.origin != Origin::Net {
             let sides = outline(&candidate.spans);
             self.draw_sides(painter, &sides, Stroke::new(1.6, theme::MISSED));
         }

@@ -15,6 +15,7 @@ use crate::domain::labels::Class;
 use crate::io::Run;
 use crate::io::import::{self, Labels, Opened, Tally};
 use crate::io::masks;
+use crate::io::project::pixels::pixels_now;
 use crate::io::project::{Mode, Project};
 
 #[derive(Args, Debug)]
@@ -129,6 +130,10 @@ pub fn run(arguments: &ImportArguments) -> Outcome {
                     &choices,
                     &who(),
                 )?;
+                import::note_pixels(&mut project, key, *number, &choices, || {
+                    let frame = run.read_frame(*number).ok()?;
+                    Some(pixels_now(&frame, &run.info.source))
+                })?;
                 tally.add(*number, brought, counts);
             }
             bar.inc(1);

@@ -117,7 +117,7 @@ pub fn run(arguments: &MergeArguments) -> Outcome {
     said?;
     if arguments.out.is_some() && summary.conflicts > 0 {
         speak(&format!(
-            "{} frames differ and are flagged: mine are shown, Ctrl+Z shows theirs, Shift+T goes to the next flagged frame",
+            "{} frames differ and are flagged: mine are shown; in the window O and \"conflicts\" asks what is right, one component after the other",
             summary.conflicts
         ));
     }

@@ -161,7 +161,17 @@ pub struct History {
     pub older: usize,
 }
 
+/// How the edit is called that puts the other curator's labels down when two projects are merged.
+pub const MERGED: &str = "merge: labels of";
+
 impl History {
+    /// The applied edits from the first merge with another project on; `None` where none was merged.
+    pub fn since_merge(&self) -> Option<&[Arc<Edit>]> {
+        let done = self.edits.get(..self.done)?;
+        let first = done.iter().position(|edit| edit.tool.starts_with(MERGED))?;
+        done.get(first..)
+    }
+
     /// Records an edit that is already applied; what could be redone is gone from here on.
     pub fn push(&mut self, edit: Arc<Edit>) {
         self.edits.truncate(self.done);

@@ -16,6 +16,7 @@ use super::project::{Project, Provenance, RunKey};
 use super::{Error, Run, images, masks};
 use crate::domain::incoming::{self, CodeMap, ImportChoices, Incoming, OnConflict, Question};
 use crate::domain::labels::{Class, Review, Sheet};
+use crate::domain::source::LabelledPixels;
 
 /// A file of labels: ready to be read, or with a question.
 pub enum Opened {
@@ -280,6 +281,25 @@ pub fn bring(
     let reviewed = choices.reviewed && !is_kept;
     project.import_sheet(key, number, &joined.sheet, tool, reviewed, &provenance)?;
     Ok(brought)
+}
+
+/// Notes which pixels the labels were brought in for, where that is not noted; with `reviewed` they are vouched for anew.
+///
+/// `now` is asked only then; a frame that cannot be read has no note.
+pub fn note_pixels(
+    project: &mut Project,
+    key: RunKey,
+    number: usize,
+    choices: &ImportChoices,
+    now: impl FnOnce() -> Option<LabelledPixels>,
+) -> Result<(), Error> {
+    if !choices.reviewed && project.pixels_of(key, number)?.is_some() {
+        return Ok(());
+    }
+    if let Some(pixels) = now() {
+        project.store_pixels(key, number, &pixels)?;
+    }
+    Ok(())
 }
 
 /// What an import did, frame after frame.

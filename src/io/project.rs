@@ -10,7 +10,7 @@ mod history;
 mod lease;
 pub mod merge;
 mod notes;
-mod pixels;
+pub mod pixels;
 mod predictions;
 mod recover;
 mod review;

@@ -51,6 +51,23 @@ pub struct LoadedLabels {
     pub pixels: Option<LabelledPixels>,
 }
 
+/// Whose components of a frame a curator may have to decide.
+#[derive(Clone, Debug)]
+pub enum Proposals {
+    Net {
+        net: Arc<Predicted>,
+        /// What the net is compared with: a label or another prediction.
+        other: Option<Side>,
+        with_artifact: bool,
+    },
+    /// Two curators' labels of a merged project.
+    Merge {
+        sheet: Arc<Sheet>,
+        /// As [`History::since_merge`] has them.
+        since: Vec<Arc<Edit>>,
+    },
+}
+
 /// The digest of a frame's pixels is wanted.
 #[derive(Clone, Debug)]
 pub struct DigestRequest {
@@ -324,10 +341,7 @@ pub enum Job {
         /// Counts the queues of this session.
         serial: u64,
         key: FrameKey,
-        net: Arc<Predicted>,
-        /// What the net is compared with: a label or another prediction.
-        other: Option<Side>,
-        with_artifact: bool,
+        proposals: Proposals,
     },
     /// Writes the confirmed frames as what the ending says.
     Export {

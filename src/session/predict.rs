@@ -108,7 +108,7 @@ impl Session {
                 }
             }
         }
-        let lacking = self.lacking();
+        let lacking = self.lacking().filter(|_| !self.triages_conflicts());
         for number in lacking.filter(|number| !self.predictions.contains_key(number)) {
             if !frames.contains(&number) {
                 frames.push(number);
@@ -166,7 +166,7 @@ impl Session {
 
     /// Goes on with the frames that triage lacks when nothing else is awaited.
     fn ask_lacking(&mut self) {
-        if self.predicting == 0 && self.is_lacking() {
+        if self.predicting == 0 && !self.triages_conflicts() && self.is_lacking() {
             self.ask_predictions();
         }
     }

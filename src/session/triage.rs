@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use super::Session;
 use super::browse::Shown;
-use super::job::{FrameKey, Job, LoadedLabels, Side};
+use super::job::{FrameKey, Job, LoadedLabels, Predicted, Proposals, Side};
 use super::second::Against;
 use crate::domain::components::components;
-use crate::domain::frame::bad;
+use crate::domain::frame::{Frame, bad};
 use crate::domain::grid::{Grid, Pixel, PixelRect};
-use crate::domain::labels::{Class, Edit, Review, Sheet};
+use crate::domain::labels::{Class, Edit, History, MERGED, Review, Sheet};
 use crate::domain::packed::Packed;
-use crate::domain::queue::{Candidate, Order, Origin, Queue};
+use crate::domain::queue::{Candidate, Opinion, Order, Origin, Queue, candidates, conflicts};
 
 /// Every edit of a decision begins with this word in the history.
 const TRIAGE: &str = "triage:";
@@ -104,6 +104,11 @@ impl Triage {
         self.gathered.len()
     }
 
+    /// Whether candidates may still come from frames that were asked for.
+    pub fn is_searching(&self) -> bool {
+        self.awaited > 0 || !self.labels_asked.is_empty()
+    }
+
     /// How many decisions were made, without those that were put off.
     pub fn decisions(&self) -> usize {
         let decided = |done: &&Done| done.verdict != Verdict::Skip;
@@ -135,6 +140,10 @@ impl Session {
         self.triage.is_on && self.triage.queue.order == Order::Disagreement
     }
 
+    pub(super) fn triages_conflicts(&self) -> bool {
+        self.triage.is_on && self.triage.queue.order == Order::Conflict
+    }
+
     fn show_triage(&mut self, on: bool) {
         self.triage.is_on = on;
         self.triage.done.clear();
@@ -158,6 +167,9 @@ impl Session {
         self.empty_queue();
         if !self.triage.is_on {
             return;
+        }
+        if self.triages_conflicts() {
+            return self.ask_conflicts();
         }
         let mut known: Vec<usize> = self.predictions.keys().copied().collect();
         known.sort_unstable();
@@ -201,7 +213,9 @@ impl Session {
     /// Whether a frame has anything to decide: what a person vouches for is asked again only against its own labels.
     fn is_searched(&self, number: usize) -> bool {
         let review = self.rows.get(number).map(|row| row.review);
-        if self.triages_by_disagreement() && self.second.against == Against::Label {
+        if self.triages_conflicts() {
+            matches!(review, Some(Review::Flagged | Review::Started))
+        } else if self.triages_by_disagreement() && self.second.against == Against::Label {
             !matches!(review, None | Some(Review::Untouched))
         } else {
             !matches!(review, None | Some(Review::Confirmed))
@@ -218,6 +232,7 @@ impl Session {
         };
         let net = net.clone();
         let other = match (self.triage.queue.order, &self.second.against) {
+            (Order::Conflict, _) => return,
             (Order::Margin, _) | (Order::Disagreement, Against::Listed) => None,
             (Order::Disagreement, Against::Label) => {
                 let shown = self.shown.as_ref().filter(|shown| shown.key == key);
@@ -233,19 +248,54 @@ impl Session {
                 }
             }
         };
-        self.push_gather(key, net, other);
+        self.push_gather_net(key, net, other);
     }
 
-    fn push_gather(&mut self, key: FrameKey, net: Arc<super::job::Predicted>, other: Option<Side>) {
+    fn push_gather_net(&mut self, key: FrameKey, net: Arc<Predicted>, other: Option<Side>) {
+        let with_artifact = self.triage.with_artifact;
+        let proposals = Proposals::Net {
+            net,
+            other,
+            with_artifact,
+        };
+        self.push_gather(key, proposals);
+    }
+
+    fn push_gather(&mut self, key: FrameKey, proposals: Proposals) {
         self.triage.gathered.insert(key.number);
         self.triage.awaited += 1;
         self.jobs.push(Job::Gather {
             serial: self.triage.serial,
             key,
-            net,
-            other,
-            with_artifact: self.triage.with_artifact,
+            proposals,
         });
+    }
+
+    /// Asks for the labels of frames that may have been merged, some at once; what is on screen is known.
+    fn ask_conflicts(&mut self) {
+        let lacking: Vec<usize> = self.lacking().collect();
+        for number in lacking {
+            let Some(key) = self.key(number) else {
+                continue;
+            };
+            match self.shown.as_ref().filter(|shown| shown.key == key) {
+                Some(shown) => {
+                    let (sheet, history) = (shown.sheet.clone(), shown.history.clone());
+                    self.gather_conflicts(key, &sheet, &history);
+                }
+                None => self.ask_labels_of(key),
+            }
+        }
+    }
+
+    fn gather_conflicts(&mut self, key: FrameKey, sheet: &Arc<Sheet>, history: &History) {
+        match history.since_merge() {
+            Some(since) => {
+                let (sheet, since) = (sheet.clone(), since.to_vec());
+                self.push_gather(key, Proposals::Merge { sheet, since });
+            }
+            None => self.give_up_gathering(key.number),
+        }
     }
 
     fn ask_labels_of(&mut self, key: FrameKey) {
@@ -268,11 +318,25 @@ impl Session {
             return;
         }
         let Ok(labels) = result else {
-            return self.give_up_gathering(key.number);
+            self.give_up_gathering(key.number);
+            return self.go_on_searching();
         };
+        if self.triages_conflicts() {
+            if self.lacks(key.number) {
+                self.gather_conflicts(key, &labels.sheet, &labels.history);
+            }
+            return self.go_on_searching();
+        }
         let net = self.predictions.get(&key.number).cloned();
         if let Some(net) = net.filter(|_| self.lacks(key.number)) {
-            self.push_gather(key, net, Some(Side::Label(labels.sheet.clone())));
+            self.push_gather_net(key, net, Some(Side::Label(labels.sheet.clone())));
+        }
+    }
+
+    /// The next frames are asked for when the last ones have answered.
+    fn go_on_searching(&mut self) {
+        if self.triages_conflicts() && !self.triage.is_searching() {
+            self.ask_conflicts();
         }
     }
 
@@ -302,7 +366,8 @@ impl Session {
         if self.shown.as_ref().is_some_and(|shown| shown.key == key) {
             self.drop_decided();
         }
-        let is_all_there = self.triage.awaited == 0 && self.triage.labels_asked.is_empty();
+        self.go_on_searching();
+        let is_all_there = !self.triage.is_searching();
         if self.triage.current.is_none() && is_all_there {
             self.next_candidate();
         }
@@ -310,6 +375,10 @@ impl Session {
 
     /// Drops the shown frame's candidates that its history has decided already.
     fn drop_decided(&mut self) {
+        // Of conflicts the decided ones are left out where they are found: older decisions are on either side.
+        if self.triages_conflicts() {
+            return;
+        }
         let Some(shown) = &self.shown else { return };
         let number = shown.key.number;
         let decided: Vec<PixelRect> = decisions_of(shown).map(|edit| edit.rect).collect();
@@ -415,17 +484,21 @@ impl Session {
         if self.pending.is_waiting() {
             return;
         }
-        let class = match verdict {
-            Verdict::Accept => candidate.class,
-            Verdict::Reject | Verdict::Skip => Class::Background,
-            Verdict::Artifact => Class::Artifact,
+        let all = |class: Class| vec![class.code(); candidate.pixels().count()];
+        let codes = match (verdict, &candidate.conflict) {
+            (Verdict::Artifact, _) => all(Class::Artifact),
+            (Verdict::Accept, Some(conflict)) => conflict.theirs.clone(),
+            (Verdict::Accept, None) => all(candidate.class),
+            (Verdict::Reject | Verdict::Skip, Some(conflict)) => conflict.mine.clone(),
+            (Verdict::Reject | Verdict::Skip, None) => all(Class::Background),
         };
         let owner = match candidate.origin {
             Origin::Net => self.net.as_ref(),
             Origin::Other => self.second.info.as_ref(),
+            Origin::Curators => None,
         };
         let net = owner.map(|net| net.digest.clone());
-        let Some(edit) = self.decide_pixels(&candidate, class, verdict.tool(), net) else {
+        let Some(edit) = self.decide_pixels(&candidate, &codes, verdict.tool(), net) else {
             return;
         };
         self.put_away(candidate, verdict, Some(edit));
@@ -441,11 +514,11 @@ impl Session {
         });
     }
 
-    /// Gives the candidate's valid pixels a class, as one edit that is recorded also when none of them changes.
+    /// Gives the candidate's valid pixels these classes, in raster order, as one edit that is recorded also when none of them changes.
     fn decide_pixels(
         &mut self,
         candidate: &Candidate,
-        class: Class,
+        codes: &[u8],
         tool: &str,
         net: Option<String>,
     ) -> Option<Arc<Edit>> {
@@ -458,12 +531,12 @@ impl Session {
         let rect = candidate.rect.intersect(&shown.sheet.rect());
         let before = Packed::of(&shown.sheet, rect);
         let sheet = Arc::make_mut(&mut shown.sheet);
-        for at in candidate.pixels() {
+        for (at, code) in candidate.pixels().zip(codes) {
             let bits = shown.loaded.frame.bad.get(at.x, at.y);
             if bits.is_some_and(|bits| bits & bad::NOT_VALID == 0)
                 && let Some(cell) = sheet.get_mut(at.x, at.y)
             {
-                *cell = class.code();
+                *cell = *code;
             }
         }
         let edit = Arc::new(Edit {
@@ -567,7 +640,7 @@ impl Session {
         };
         let stays = |candidate: &Candidate| {
             candidate.frame != number
-                || candidate.origin == Origin::Other
+                || candidate.origin != Origin::Net
                 || class.is_some_and(|class| class != candidate.class)
         };
         self.triage.queue.retain(stays);
@@ -582,8 +655,61 @@ impl Session {
             .queue
             .retain(|candidate| candidate.frame != number);
         self.triage.gathered.remove(&number);
+        if self.triages_conflicts() {
+            return self.ask_conflicts();
+        }
         self.gather(number);
     }
+}
+
+impl Proposals {
+    /// What a curator may have to decide of a frame that has this place in the run.
+    pub fn found(&self, frame: &Frame, number: usize) -> Vec<Arc<Candidate>> {
+        fn maps(predicted: &Predicted) -> Opinion<'_> {
+            Opinion::Maps {
+                classes: &predicted.classes,
+                peak: &predicted.peak,
+                artifact: &predicted.artifact,
+            }
+        }
+        let found = match self {
+            Self::Net {
+                net,
+                other,
+                with_artifact,
+            } => {
+                let other = match other {
+                    Some(Side::Label(sheet)) => Some(Opinion::Label(sheet)),
+                    Some(Side::Predicted(predicted)) => Some(maps(predicted)),
+                    Some(Side::Listed(_)) | None => None,
+                };
+                candidates(frame, maps(net), other, *with_artifact)
+            }
+            Self::Merge { sheet, since } => open_conflicts(frame, sheet, since),
+        };
+        let placed = found.into_iter().map(|candidate| Candidate {
+            frame: number,
+            ..candidate
+        });
+        placed.map(Arc::new).collect()
+    }
+}
+
+/// The conflicts of a frame's merges that nobody has decided since; `since` as [`History::since_merge`] has it.
+fn open_conflicts(frame: &Frame, sheet: &Sheet, since: &[Arc<Edit>]) -> Vec<Candidate> {
+    let mut found: Vec<Candidate> = Vec::new();
+    let mut theirs = sheet.clone();
+    let mut decided: Vec<PixelRect> = Vec::new();
+    for edit in since.iter().rev() {
+        if edit.tool.starts_with(MERGED) {
+            let open = conflicts(frame, sheet, &theirs).unwrap_or_default();
+            found.extend(open.into_iter().filter(|one| !decided.contains(&one.rect)));
+        } else if edit.tool.starts_with(TRIAGE) {
+            decided.push(edit.rect);
+        }
+        edit.revert(&mut theirs);
+    }
+    found
 }
 
 /// The applied edits of a frame that are decisions.

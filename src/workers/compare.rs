@@ -3,17 +3,14 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use super::Shared;
 use super::desk::Desk;
 use super::predict::give_way;
 use crate::domain::difference::{Comparison, Judged, Reference, differences};
-use crate::domain::frame::Frame;
 use crate::domain::listed::Listed;
-use crate::domain::queue::{Candidate, Opinion, candidates};
-use crate::domain::source::{LabelledPixels, digest_of_pixels};
-use crate::session::job::{CompareRequest, DigestRequest, FrameKey, Predicted, Report, Side};
+use crate::io::project::pixels::pixels_now;
+use crate::session::job::{CompareRequest, DigestRequest, FrameKey, Proposals, Report, Side};
 
 #[derive(Default)]
 pub struct Wanted {
@@ -26,9 +23,7 @@ pub struct Wanted {
 pub struct Gather {
     pub serial: u64,
     pub key: FrameKey,
-    pub net: Arc<Predicted>,
-    pub other: Option<Side>,
-    pub with_artifact: bool,
+    pub proposals: Proposals,
 }
 
 enum Work {
@@ -53,7 +48,7 @@ pub fn start(shared: Arc<Shared>) -> std::io::Result<Arc<Desk<Wanted>>> {
                     }),
                     Work::Digest(request) => shared.report(Report::Digested {
                         key: request.key,
-                        now: pixels_of(&request),
+                        now: pixels_now(&request.frame, &request.source),
                         known: request.known,
                     }),
                     Work::Gather(gather) => {
@@ -61,7 +56,8 @@ pub fn start(shared: Arc<Shared>) -> std::io::Result<Arc<Desk<Wanted>>> {
                         let Some(cached) = shared.frame(gather.key) else {
                             continue;
                         };
-                        let found = cached.map(|cached| found(&cached.frame, &gather));
+                        let found = cached
+                            .map(|cached| gather.proposals.found(&cached.frame, gather.key.number));
                         shared.report(Report::Gathered {
                             key: gather.key,
                             serial: gather.serial,
@@ -83,22 +79,6 @@ fn take(wanted: &mut Wanted) -> Option<Work> {
         return Some(Work::Compare(serial, request));
     }
     wanted.gather.pop_front().map(Work::Gather)
-}
-
-fn pixels_of(request: &DigestRequest) -> LabelledPixels {
-    let seconds = |time: SystemTime| {
-        let since = time.duration_since(SystemTime::UNIX_EPOCH);
-        since.map_or(0.0, |since| since.as_secs_f64())
-    };
-    let facts = std::fs::metadata(&request.source)
-        .ok()
-        .filter(std::fs::Metadata::is_file);
-    LabelledPixels {
-        digest: digest_of_pixels(&request.frame.pixels),
-        bytes: facts.as_ref().map(std::fs::Metadata::len),
-        modified: (facts.and_then(|facts| facts.modified().ok())).map(seconds),
-        noted: seconds(SystemTime::now()),
-    }
 }
 
 fn compare(request: &CompareRequest) -> Comparison {
@@ -130,27 +110,4 @@ fn places(listed: &Listed) -> Vec<(f32, f32)> {
     } else {
         listed.found.clone()
     }
-}
-
-fn opinion(predicted: &Predicted) -> Opinion<'_> {
-    Opinion::Maps {
-        classes: &predicted.classes,
-        peak: &predicted.peak,
-        artifact: &predicted.artifact,
-    }
-}
-
-fn found(frame: &Frame, gather: &Gather) -> Vec<Arc<Candidate>> {
-    let other = match &gather.other {
-        Some(Side::Label(sheet)) => Some(Opinion::Label(sheet)),
-        Some(Side::Predicted(predicted)) => Some(opinion(predicted)),
-        Some(Side::Listed(_)) | None => None,
-    };
-    let found = candidates(frame, opinion(&gather.net), other, gather.with_artifact);
-    // The frame's own number may differ from its place in the run.
-    let placed = found.into_iter().map(|candidate| Candidate {
-        frame: gather.key.number,
-        ..candidate
-    });
-    placed.map(Arc::new).collect()
 }

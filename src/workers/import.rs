@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use super::{Shared, project};
 use crate::domain::incoming::{ImportChoices, Incoming};
+use crate::domain::source::LabelledPixels;
 use crate::io::import::{self, Brought, Labels, Opened, Tally};
+use crate::io::project::pixels::pixels_now;
 use crate::session::import::ImportAsked;
 use crate::session::job::{FrameKey, ImportDone, Report};
 
@@ -19,6 +21,8 @@ pub struct Bring {
     pub labels: Incoming,
     pub tool: String,
     pub choices: Arc<ImportChoices>,
+    /// The frame's pixels as they are now.
+    pub pixels: Option<LabelledPixels>,
     pub answer: Sender<Result<Brought, String>>,
 }
 
@@ -107,12 +111,14 @@ fn bring_all(
         let Some((incoming, counts)) = read else {
             continue;
         };
+        let pixels = source.read_frame(*number).ok();
         let (answer, brought) = mpsc::channel();
         let task = project::Task::Bring(Box::new(Bring {
             key,
             labels: incoming,
             tool: labels.tool.clone(),
             choices: choices.clone(),
+            pixels: pixels.map(|frame| pixels_now(&frame, &source.info.source)),
             answer,
         }));
         let closed = |_| "The label database is closed; what was brought in is safe.".to_owned();

@@ -325,16 +325,12 @@ impl Workers {
                 Job::Gather {
                     serial,
                     key,
-                    net,
-                    other,
-                    with_artifact,
+                    proposals,
                 } => self.compare.ask(|wanted| {
                     wanted.gather.push_back(compare::Gather {
                         serial,
                         key,
-                        net,
-                        other,
-                        with_artifact,
+                        proposals,
                     });
                 }),
                 Job::Train(request) => self.train.start(request),

@@ -20,7 +20,6 @@ use peaknet_studio::domain::geometry::Geometry;
 use peaknet_studio::domain::grid::Grid;
 use peaknet_studio::domain::labels::{History, Sheet};
 use peaknet_studio::domain::peaks::Peak;
-use peaknet_studio::domain::queue::{Opinion, candidates};
 use peaknet_studio::domain::stack::{Stack, thumbnail};
 use peaknet_studio::session::Session;
 use peaknet_studio::session::command::{Command, RunRequest};
@@ -153,20 +152,14 @@ impl Memory {
                 });
             }
             Job::Gather {
-                serial, key, net, ..
-            } => {
-                let opinion = Opinion::Maps {
-                    classes: &net.classes,
-                    peak: &net.peak,
-                    artifact: &net.artifact,
-                };
-                let found = candidates(&self.frames[key.number], opinion, None, false);
-                self.reports.push(Report::Gathered {
-                    key,
-                    serial,
-                    result: Ok(found.into_iter().map(Arc::new).collect()),
-                });
-            }
+                serial,
+                key,
+                proposals,
+            } => self.reports.push(Report::Gathered {
+                key,
+                serial,
+                result: Ok(proposals.found(&self.frames[key.number], key.number)),
+            }),
             Job::Count { sheet, .. } => drop(self.counting.replace(sheet)),
             Job::StoreEdit { .. }
             | Job::StoreUndo(_)

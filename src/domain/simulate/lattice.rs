@@ -26,6 +26,11 @@ pub struct Crystals {
     pub bandwidth: Spread,
     /// Mosaic spread in degrees, full width at half maximum: makes spots wide across the radius.
     pub mosaicity_deg: Spread,
+    /// Share of the crystals that turn during the exposure, as at synchrotrons: their reflections stand in lunes,
+    /// several neighbours of a long axis in a row.
+    pub turning: f64,
+    /// How many times longer than wide all spots of a crystal are along one direction: needles, plates, a flat beam.
+    pub elongation: Spread,
 }
 
 /// One excited reflection, in the detector plane.
@@ -54,6 +59,37 @@ pub struct View {
 }
 
 type Vector = [f64; 3];
+
+/// How far a lattice point must be from the Ewald sphere, 1/angstrom, and with what partiality it shines within that.
+#[derive(Clone, Copy, Debug)]
+enum Excitation {
+    /// A still: partiality exp(-s^2 / 2 sigma^2) of the excitation error s.
+    Still,
+    /// A rotation about an axis across the beam: all that passes the sphere within so many radians.
+    Turning { axis: Vector, radians: f64 },
+}
+
+/// Points of turning crystals are thinner than those of stills with as many spots by this.
+const THIN: f64 = 0.12;
+
+impl Excitation {
+    /// The partiality of a point at `q` with excitation error `error`; `None` where it stays dark.
+    fn partiality(&self, q: Vector, k_out: Vector, error: f64, sigma: f64) -> Option<f64> {
+        match *self {
+            Self::Still => {
+                (error.abs() <= 3.0 * sigma).then(|| exp(-error * error / (2.0 * sigma * sigma)))
+            }
+            Self::Turning { axis, radians } => {
+                let speed = dot(cross(axis, q), k_out) / dot(k_out, k_out).sqrt();
+                let outside = error.abs() - speed.abs() * radians / 2.0;
+                let sigma = THIN * sigma;
+                // Near the axis a point takes long to pass; most detectors are far from what that would give.
+                let outside = outside.max(0.0);
+                (outside <= 3.0 * sigma).then(|| exp(-outside * outside / (2.0 * sigma * sigma)))
+            }
+        }
+    }
+}
 
 fn dot(a: Vector, b: Vector) -> f64 {
     a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
@@ -134,6 +170,20 @@ pub fn reflections(crystals: &Crystals, view: &View, rng: &mut Pcg64Mcg) -> Vec<
     let solid_angle = view.pixels * cosine.powi(3) / (view.distance_px * view.distance_px);
     let sphere_area = solid_angle * wave * wave;
     let sigma = (target / (2.5 * sphere_area * volume)).clamp(2e-5, 4e-3);
+    let excitation = if crystals.turning > 0.0 && chance(rng, crystals.turning) {
+        let along_x = chance(rng, 0.7);
+        let axis = if along_x {
+            [1.0, 0.0, 0.0]
+        } else {
+            [0.0, 1.0, 0.0]
+        };
+        // As many spots as a still would have: its shell of 2.5 sigma is passed at the mean speed.
+        let q_mean = wave * mean_radius / view.distance_px.hypot(mean_radius);
+        let radians = 2.5 * sigma / (0.6 * q_mean).max(1e-4);
+        Excitation::Turning { axis, radians }
+    } else {
+        Excitation::Still
+    };
     let q_of_radius = |radius: f64| {
         // q = 2 sin(theta) / lambda with tan(2 theta) = radius / distance.
         let cos = view.distance_px / view.distance_px.hypot(radius);
@@ -149,6 +199,12 @@ pub fn reflections(crystals: &Crystals, view: &View, rng: &mut Pcg64Mcg) -> Vec<
     };
     let (h_max, k_max) = (reach(length(b, c)), reach(length(c, a)));
     let cc = dot(c, c);
+    // Rows that run along the sphere have several neighbours in it.
+    let more = if matches!(excitation, Excitation::Still) {
+        0
+    } else {
+        3
+    };
     let mut found = Vec::new();
     for h in -h_max..=h_max {
         for k in -k_max..=k_max {
@@ -162,7 +218,7 @@ pub fn reflections(crystals: &Crystals, view: &View, rng: &mut Pcg64Mcg) -> Vec<
             let mut tried = i32::MIN;
             for center in [middle - half, middle + half] {
                 let first = (center - 1.0).ceil() as i32;
-                for l in first..=first + 1 {
+                for l in first - more..=first + 1 + more {
                     if l <= tried {
                         continue;
                     }
@@ -174,9 +230,12 @@ pub fn reflections(crystals: &Crystals, view: &View, rng: &mut Pcg64Mcg) -> Vec<
                     }
                     let k_out = [q[0], q[1], q[2] + wave];
                     let error = dot(k_out, k_out).sqrt() - wave;
-                    if error.abs() > 3.0 * sigma || k_out[2] < 0.2 * wave {
+                    if k_out[2] < 0.2 * wave {
                         continue;
                     }
+                    let Some(partiality) = excitation.partiality(q, k_out, error, sigma) else {
+                        continue;
+                    };
                     let absent = match centring {
                         0..=1 => (h + k + l) % 2 != 0,
                         2 => (h + k) % 2 != 0,
@@ -189,7 +248,6 @@ pub fn reflections(crystals: &Crystals, view: &View, rng: &mut Pcg64Mcg) -> Vec<
                     if absent || u < u0 || u > u1 || v < v0 || v > v1 {
                         continue;
                     }
-                    let partiality = exp(-error * error / (2.0 * sigma * sigma));
                     let intensity =
                         exponential(rng) * exp(-b_factor * (qq - q_min * q_min) / 2.0) * partiality;
                     found.push(Reflection {

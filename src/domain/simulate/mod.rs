@@ -14,6 +14,8 @@ pub mod recipe;
 pub mod spots;
 mod truth;
 
+use std::f64::consts::PI;
+
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
@@ -23,7 +25,7 @@ pub use recipe::Recipe;
 
 use self::artifacts::Scene;
 use self::background::Plane;
-use self::chance::{chance, poisson};
+use self::chance::{Spread, chance, poisson, sin_cos};
 use self::lattice::View;
 use self::spots::{Profile, Spot, Stamp, stamp};
 use self::truth::{geometry, label};
@@ -291,6 +293,17 @@ fn bragg(
         // Full widths at half maximum, as the field gives them, to sigmas.
         let bandwidth = crystals.bandwidth.draw_log(rng) as f32 / 2.355;
         let mosaic = (crystals.mosaicity_deg.draw_log(rng).to_radians() / 2.355) as f32;
+        let longer = match crystals.elongation {
+            Spread { high, .. } if high > 1.0 => crystals.elongation.draw_log(rng) as f32,
+            _ => 1.0,
+        };
+        let direction = if longer > 1.0 {
+            // Crystals grow and beams are focused along the axes more often than not.
+            let part = if chance(rng, 0.5) { 0.04 } else { 0.5 };
+            sin_cos(part * PI * (2.0 * rng.random::<f64>() - 1.0))
+        } else {
+            (0.0, 1.0)
+        };
         let profile = match rng.random_range(0..20_u32) {
             0..=9 => Profile::Gauss,
             10..=13 => Profile::Tailed,
@@ -318,12 +331,24 @@ fn bragg(
             let by_band = (scene.distance_px / (cos * cos) * 2.0 * tan) as f32 * bandwidth;
             let long = base.hypot(by_band).min(12.0);
             let wide = base.hypot(mosaic * r as f32).min(6.0);
+            let radial = [(reflection.u / r) as f32, (reflection.v / r) as f32];
+            let (sigma, axis) = if longer > 1.0 {
+                let (sin, cos) = (direction.0 as f32, direction.1 as f32);
+                stretched(
+                    [long, wide],
+                    radial,
+                    base * (longer - 1.0 / longer),
+                    [cos, sin],
+                )
+            } else {
+                ([long, wide], radial)
+            };
             let spot = Spot {
                 u: scene.beam[0] + reflection.u,
                 v: scene.beam[1] + reflection.v,
                 total,
-                sigma: [long, wide],
-                axis: [(reflection.u / r) as f32, (reflection.v / r) as f32],
+                sigma,
+                axis,
                 profile,
             };
             let (Some(mut arriving), Some(mut seen)) = (
@@ -342,6 +367,29 @@ fn bragg(
         }
     }
     placed
+}
+
+/// The sigmas and the first axis of an ellipse that is spread by so many pixels along a direction besides.
+fn stretched(sigma: [f32; 2], axis: [f32; 2], by: f32, along: [f32; 2]) -> ([f32; 2], [f32; 2]) {
+    let [a, b] = sigma.map(|s| s * s);
+    let [x, y] = axis;
+    let more = by * by;
+    // The covariance of both, and its eigenvectors.
+    let xx = a * x * x + b * y * y + more * along[0] * along[0];
+    let yy = a * y * y + b * x * x + more * along[1] * along[1];
+    let xy = (a - b) * x * y + more * along[0] * along[1];
+    let half = (xx - yy) / 2.0;
+    let root = half.hypot(xy);
+    let middle = (xx + yy) / 2.0;
+    let sigma = [middle + root, (middle - root).max(0.0)].map(f32::sqrt);
+    let first = [half + root, xy];
+    let norm = first[0].hypot(first[1]);
+    if norm > 1e-6 {
+        (sigma, first.map(|v| v / norm))
+    } else {
+        // Either round, or longest along y.
+        (sigma, [0.0, 1.0])
+    }
 }
 
 fn shade(stamp: &mut Stamp, light: &Grid<f32>) {

@@ -121,6 +121,8 @@ fn usual_crystals() -> Crystals {
         spot_sigma_px: Spread::new(0.45, 1.3),
         bandwidth: Spread::new(2e-4, 3e-3),
         mosaicity_deg: Spread::new(0.01, 0.15),
+        turning: 0.0,
+        elongation: Spread::only(1.0),
     }
 }
 
@@ -344,16 +346,24 @@ fn random_crystals(detector: &Detector, rng: &mut Pcg64Mcg) -> Crystals {
         let least = if detector.spread_px < 0.4 { 0.2 } else { 0.35 };
         Spread::new(least, if chance(rng, 0.25) { 3.4 } else { 1.2 })
     };
+    // A still of a laser may have few spots; a turned crystal has many.
+    let spots_per_megapixel = if is_flash(&detector.name) {
+        Spread::new(20.0, 1500.0)
+    } else {
+        Spread::new(60.0, 2000.0)
+    };
     Crystals {
         most: 3,
         cell_angstrom: Spread::new(20.0, 400.0),
-        spots_per_megapixel: Spread::new(20.0, 1500.0),
+        spots_per_megapixel,
         typical_snr: Spread::new(4.0, if chance(rng, 0.1) { 2000.0 } else { 120.0 }),
         b_factor: Spread::new(0.0, 60.0),
         resolution_angstrom: Spread::new(0.5, 2.2),
         spot_sigma_px,
         bandwidth,
         mosaicity_deg,
+        turning: if is_flash(&detector.name) { 0.0 } else { 0.5 },
+        elongation: Spread::new(1.0, if chance(rng, 0.4) { 2.8 } else { 1.0 }),
     }
 }
 

@@ -11,7 +11,7 @@ use super::runs::RunKey;
 use super::sheets::SheetRow;
 use super::{Doing, Error, Mode, Project, review};
 use crate::domain::agreement::{self, Agreement};
-use crate::domain::labels::{Edit, Review, Sheet};
+use crate::domain::labels::{Edit, MERGED, Review, Sheet};
 use crate::fs::{self, Pending};
 
 /// Who has labels of a frame, and whether they are the same.
@@ -316,7 +316,7 @@ fn keep_both(
         (
             mine,
             theirs,
-            format!("merge: labels of {} in {their_file}", their.who),
+            format!("{MERGED} {} in {their_file}", their.who),
             their,
         ),
         (

@@ -1,10 +1,29 @@
 //! Which pixels were labelled, by their digest: a source that has changed since is noticed.
 
+use std::time::SystemTime;
+
 use rusqlite::{OptionalExtension, params};
 
 use super::runs::RunKey;
 use super::{Doing, Error, Project};
-use crate::domain::source::LabelledPixels;
+use crate::domain::frame::Frame;
+use crate::domain::source::{LabelledPixels, digest_of_pixels};
+
+/// A frame's pixels as they are now, and the file they come from: `source` as the run names it.
+pub fn pixels_now(frame: &Frame, source: &str) -> LabelledPixels {
+    let seconds = |time: SystemTime| {
+        let since = time.duration_since(SystemTime::UNIX_EPOCH);
+        since.map_or(0.0, |since| since.as_secs_f64())
+    };
+    let facts = std::fs::metadata(source).ok();
+    let facts = facts.filter(std::fs::Metadata::is_file);
+    LabelledPixels {
+        digest: digest_of_pixels(&frame.pixels),
+        bytes: facts.as_ref().map(std::fs::Metadata::len),
+        modified: (facts.and_then(|facts| facts.modified().ok())).map(seconds),
+        noted: seconds(SystemTime::now()),
+    }
+}
 
 impl Project {
     /// Notes the pixels that a frame's labels belong to; takes the place of what was noted before.
