@@ -9,6 +9,7 @@ use self::shape::Shape;
 use super::frame::bad;
 use super::grid::{Grid, Pixel, PixelRect};
 use super::labels::{Class, Sheet};
+use super::packed::differing;
 
 /// A set of classes: those that a person protects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -476,8 +477,18 @@ pub fn copy_span(
         return;
     };
     let background = Class::Background.code();
-    let known = Class::ALL.map(Class::code);
     let is_open = gate.is_open();
+    if cells == from {
+        return;
+    }
+    if is_open && are_valid(bits) {
+        if from
+            .iter()
+            .fold(true, |all, code| all & Class::is_code(*code))
+        {
+            return widen(touched, y, span.start, replaced(cells, from));
+        }
+    }
     let copy = |start: usize, cells: &mut [u8], bits: &[u16]| {
         let from = from.get(start..).unwrap_or_default();
         if from.starts_with(cells) {
@@ -486,13 +497,12 @@ pub fn copy_span(
         if is_open && bits.iter().fold(0, |any, bits| any | bits) & bad::NOT_VALID == 0 {
             // Fewer questions, and all of bytes: most blocks are answered so.
             for (cell, code) in cells.iter_mut().zip(from) {
-                let is_class = known.iter().fold(false, |any, class| any | (class == code));
-                *cell = if is_class { *code } else { *cell };
+                *cell = if Class::is_code(*code) { *code } else { *cell };
             }
             return;
         }
         for ((cell, bits), code) in cells.iter_mut().zip(bits).zip(from) {
-            let is_class = known.iter().fold(false, |any, class| any | (class == code));
+            let is_class = Class::is_code(*code);
             let may_carry = (*code == background) | (bits & bad::NOT_VALID == 0);
             let gives_way = gate.lets(*cell) & is_class & may_carry;
             *cell = if gives_way { *code } else { *cell };
@@ -509,6 +519,13 @@ pub fn replace_row(
     codes: &[u8],
     touched: &mut PixelRect,
 ) {
+    let (cells, bits) = (sheet.row_mut(y), bad.row(y));
+    if cells == codes {
+        return;
+    }
+    if codes.len() == cells.len() && are_valid(bits) {
+        return widen(touched, y, 0, replaced(cells, codes));
+    }
     let replace = |start: usize, cells: &mut [u8], bits: &[u16]| {
         let codes = codes.get(start..).unwrap_or_default();
         if codes.starts_with(cells) {
@@ -526,8 +543,23 @@ pub fn replace_row(
             *cell = if is_valid { *code } else { *cell };
         }
     };
-    let ends = change_cells(sheet.row_mut(y), bad.row(y), replace);
+    let ends = change_cells(cells, bits, replace);
     widen(touched, y, 0, ends);
+}
+
+/// Whether none of the pixels is invalid: asked in order, which memory likes better than here and there.
+fn are_valid(bits: &[u16]) -> bool {
+    bits.iter().fold(0, |any, bits| any | bits) & bad::NOT_VALID == 0
+}
+
+/// Gives cells these codes; the first and the last one that changed.
+fn replaced(cells: &mut [u8], codes: &[u8]) -> Option<(usize, usize)> {
+    let ends = differing(cells, codes)?;
+    cells
+        .iter_mut()
+        .zip(codes)
+        .for_each(|(cell, code)| *cell = *code);
+    Some(ends)
 }
 
 /// Widens a rectangle by a stretch of a row whose first and last cell count from `start`.

@@ -57,6 +57,21 @@ impl Packed {
         }
     }
 
+    /// The cells of another packing after the last one.
+    pub fn append(&mut self, more: &Self) {
+        let before = self.len();
+        let mut ends = more.ends.iter().map(|end| before + end);
+        let mut codes = more.codes.iter().copied();
+        if let (Some(last), Some(first)) = (self.codes.last(), more.codes.first())
+            && last == first
+        {
+            self.ends.pop();
+            self.codes.pop();
+        }
+        self.ends.extend(&mut ends);
+        self.codes.extend(&mut codes);
+    }
+
     /// How many cells they are.
     pub fn len(&self) -> usize {
         self.ends.last().copied().unwrap_or(0)
@@ -143,17 +158,22 @@ pub fn in_rows(rect: PixelRect, stretch: Range<usize>, mut take: impl FnMut(usiz
 
 /// How many of the first cells have this code.
 fn equal_cells(cells: &[u8], code: u8) -> usize {
-    // Eight at a time: the first that differs is the first byte that is left of the word.
+    // Blocks first: most of a sheet is background, and a block is a few instructions.
+    let (blocks, _) = cells.as_chunks::<BLOCK>();
+    let is_other = |block: &[u8; BLOCK]| block.iter().fold(0, |any, cell| any | (cell ^ code)) != 0;
+    let equal = blocks.iter().position(is_other).unwrap_or(blocks.len()) * BLOCK;
+    let cells = cells.get(equal..).unwrap_or_default();
+    // Then eight at a time: the first that differs is the first byte that is left of the word.
     let (words, rest) = cells.as_chunks::<8>();
     let same = u64::from_le_bytes([code; 8]);
     for (index, word) in words.iter().enumerate() {
         let left = u64::from_le_bytes(*word) ^ same;
         if left != 0 {
-            return index * 8 + left.trailing_zeros() as usize / 8;
+            return equal + index * 8 + left.trailing_zeros() as usize / 8;
         }
     }
     let here = rest.iter().position(|cell| *cell != code);
-    words.len() * 8 + here.unwrap_or(rest.len())
+    equal + words.len() * 8 + here.unwrap_or(rest.len())
 }
 
 /// The first and the last place in which two rows of cells differ.
@@ -194,6 +214,11 @@ mod tests {
         fn cells_come_back_as_they_were(cells in cells()) {
             let packed = Packed::from(cells.as_slice());
             prop_assert_eq!(packed.to_vec(), cells.clone());
+            for place in [0, cells.len() / 3, cells.len()] {
+                let mut joined = Packed::from(&cells[..place]);
+                joined.append(&Packed::from(&cells[place..]));
+                prop_assert_eq!(&joined, &packed);
+            }
             prop_assert_eq!((packed.len(), packed.is_empty()), (cells.len(), cells.is_empty()));
             for index in 0..cells.len() + 2 {
                 prop_assert_eq!(packed.get(index), cells.get(index).copied());
