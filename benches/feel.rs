@@ -1,5 +1,6 @@
 //! How the window feels at 4096 x 4096: `cargo bench --bench feel [-- PEAKS... NAME...]`. The real window is driven by pointer
-//! and keys, with 100 and with 20,000 labelled and predicted peaks on the frame, and on a run of 100,000 frames (`table`).
+//! and keys, with 100 and with 20,000 labelled and predicted peaks on the frame, with 64 panels assembled in space
+//! (`assembled`), and on a run of 100,000 frames (`table`).
 //!
 //! Timed is what the window's thread does: commands, drawing of the interface, uploads that it makes itself, and the meshes
 //! that a graphics card is handed. Not timed are the stand-in for files and net, which lives in memory, and the card's own
@@ -25,8 +26,8 @@ use egui_kittest::kittest::Queryable;
 use peaknet_studio::app::Window;
 use peaknet_studio::domain::columns::Column;
 use peaknet_studio::domain::frame::Frame;
-use peaknet_studio::domain::geometry::Geometry;
-use peaknet_studio::domain::grid::Grid;
+use peaknet_studio::domain::geometry::{Geometry, Panel};
+use peaknet_studio::domain::grid::{Grid, PixelRect};
 use peaknet_studio::domain::labels::Class;
 use peaknet_studio::domain::reshape::Operation;
 use peaknet_studio::session::command::Command;
@@ -393,7 +394,7 @@ fn gestures(driven: &mut Driven, wanted: &dyn Fn(&str) -> bool) {
             driven.options(|options| options.ring_width_px = width);
             driven.hover(&format!("ring {width} px: hover"));
             driven.shapes(&format!("ring {width} px, all azimuths"), |round| {
-                let at = (0.86 + 0.01 * round as f32, 0.5);
+                let at = (0.86 + 0.01 * round as f32, 0.48);
                 vec![at, at]
             });
             let turn = |i: usize| i as f32 * 0.1;
@@ -550,6 +551,71 @@ fn looks(driven: &mut Driven, wanted: &dyn Fn(&str) -> bool) {
     }
 }
 
+/// The label held against the net, and one component after the other.
+fn opinions(driven: &mut Driven, wanted: &dyn Fn(&str) -> bool) {
+    if wanted("differences") {
+        driven.key("differences on or off", Modifiers::NONE, Key::H);
+        driven.tool(Tool::Brush, 5.0, Class::Peak);
+        driven.hover("differences: hover");
+        driven.strokes("differences: brush 5 px");
+        // Far fewer labels than peaks: almost all of them are marked as missed.
+        driven.apply(Command::ClearSheet);
+        driven.rest(&mut Vec::new());
+        driven.hover("all peaks missed: hover");
+        driven.strokes("all peaks missed: brush 5 px");
+        for _ in 0..10 {
+            driven.key("next difference", Modifiers::NONE, Key::Period);
+        }
+        driven.key("  undo of clear", Modifiers::COMMAND, Key::Z);
+        driven.key("differences on or off", Modifiers::NONE, Key::H);
+        driven.key("fit", Modifiers::NONE, Key::Z);
+    }
+    if wanted("triage") {
+        driven.apply(Command::ClearSheet);
+        driven.rest(&mut Vec::new());
+        driven.key("triage on", Modifiers::NONE, Key::O);
+        let edits = driven.edits();
+        for _ in 0..10 {
+            driven.key("triage: a decision", Modifiers::NONE, Key::A);
+            driven.key("triage: a decision", Modifiers::NONE, Key::D);
+        }
+        while driven.edits() > edits {
+            driven.key("triage: taken back", Modifiers::NONE, Key::Backspace);
+        }
+        driven.key("triage off", Modifiers::NONE, Key::O);
+        driven.key("  undo of clear", Modifiers::COMMAND, Key::Z);
+        driven.key("fit", Modifiers::NONE, Key::Z);
+    }
+}
+
+/// Panels of 512 x 512 pixels, each turned a little and moved apart.
+fn panels() -> Geometry {
+    const PANEL: usize = 512;
+    let size = 1e-4;
+    let panels = (0..(SIDE / PANEL).pow(2)).map(|index| {
+        let (column, row) = (index % (SIDE / PANEL), index / (SIDE / PANEL));
+        let (sin, cos) = (((index * 7) % 11) as f64 * 1e-3 - 5e-3).sin_cos();
+        let place = |at: usize| (at * (PANEL + 12)) as f64 - SIDE as f64 / 2.0;
+        Panel {
+            name: format!("p{index}"),
+            rect: PixelRect::new(
+                column * PANEL,
+                row * PANEL,
+                (column + 1) * PANEL,
+                (row + 1) * PANEL,
+            ),
+            corner_m: [-place(column) * size, -place(row) * size, 0.1],
+            fast_m: [-cos * size, -sin * size, 0.0],
+            slow_m: [sin * size, -cos * size, 0.0],
+        }
+    });
+    Geometry {
+        wavelength_angstrom: Some(1.0),
+        panels: panels.collect(),
+        ..Geometry::default()
+    }
+}
+
 /// The window on a run of 100,000 small frames of which everything is known.
 fn long_run() {
     const FRAMES: usize = 100_000;
@@ -634,14 +700,18 @@ fn long_run() {
     driven.print(&format!("{FRAMES} frames, ms"));
 }
 
-fn run(peaks: usize, wanted: &dyn Fn(&str) -> bool) {
+fn run(peaks: usize, assembled: bool, wanted: &dyn Fn(&str) -> bool) {
     // About half of them stand out enough for the stand-in of the net.
     let frame = |number| memory::crystal_of(number, SIDE, SIDE, peaks * 2);
     let frames = (0..3).map(frame).collect();
     let middle = SIDE as f64 / 2.0;
-    let geometry = Geometry {
-        beam_center_px: Some([middle, middle]),
-        ..Geometry::default()
+    let geometry = if assembled {
+        panels()
+    } else {
+        Geometry {
+            beam_center_px: Some([middle, middle]),
+            ..Geometry::default()
+        }
     };
     let made = memory::window_on([1600.0, 1000.0], true, frames, true, geometry);
     let Some((harness, memory)) = made else {
@@ -655,9 +725,20 @@ fn run(peaks: usize, wanted: &dyn Fn(&str) -> bool) {
     let predicted = session
         .shown_prediction()
         .map_or(0, |predicted| predicted.peaks.len());
+    driven.apply(Command::SetAssembled(assembled));
+    driven.rest(&mut Vec::new());
     gestures(&mut driven, wanted);
     looks(&mut driven, wanted);
-    driven.print(&format!("{SIDE} x {SIDE}, {predicted} peaks, ms"));
+    opinions(&mut driven, wanted);
+    let view = if assembled { ", 64 panels" } else { "" };
+    driven.print(&format!("{SIDE} x {SIDE}{view}, {predicted} peaks, ms"));
+    let longest = (driven.table.iter()).flat_map(|(name, times)| {
+        let walls = times.wall.iter();
+        walls.map(move |wall| (*wall, name))
+    });
+    if let Some((wall, name)) = longest.max_by(|a, b| a.0.total_cmp(&b.0)) {
+        println!("the longest that the window was held up: {wall:.1} ms ({name})");
+    }
     let vertices = driven.most_vertices;
     let start = Instant::now();
     let is_drawn = driven.harness.render().is_ok();
@@ -685,8 +766,16 @@ fn main() {
     } else {
         numbers
     };
-    for peaks in peaks {
-        run(peaks, &wanted);
+    for &peaks in &peaks {
+        run(peaks, false, &wanted);
+    }
+    if names.is_empty() || names.iter().any(|name| *name == "assembled") {
+        let is_gesture = |name: &str| names.len() < 2 || (name != "assembled" && wanted(name));
+        run(
+            peaks.iter().copied().max().unwrap_or(100),
+            true,
+            &is_gesture,
+        );
     }
     if wanted("table") {
         long_run();

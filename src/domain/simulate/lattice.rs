@@ -262,3 +262,55 @@ pub fn reflections(crystals: &Crystals, view: &View, rng: &mut Pcg64Mcg) -> Vec<
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+
+    use super::*;
+
+    #[test]
+    fn a_turning_crystal_shows_what_passes_the_sphere() {
+        let rng = &mut Pcg64Mcg::seed_from_u64(4);
+        let (wave, sigma, radians) = (0.8_f64, 3e-4, 0.02_f64);
+        let axis = [1.0, 0.0, 0.0];
+        let excitation = Excitation::Turning { axis, radians };
+        let (mut seen, mut dark) = (0, 0);
+        for _ in 0..20_000 {
+            // Points near the sphere, up to about 2 angstrom.
+            let out = [0.3, 0.3, 1.0].map(|s| s * (rng.random::<f64>() - 0.5));
+            let z = (wave * wave - out[0] * out[0] - out[1] * out[1]).sqrt();
+            let q = [out[0], out[1], z - wave + 0.01 * out[2]];
+            let error = |q: Vector| {
+                let k = [q[0], q[1], q[2] + wave];
+                (dot(k, k).sqrt() - wave, k)
+            };
+            let (now, k_out) = error(q);
+            // Step by step through the rotation: the nearest that the point comes to the sphere.
+            let turned = (-100..=100).map(|step| {
+                let (sin, cos) = (f64::from(step) / 200.0 * radians).sin_cos();
+                let at = [q[0], cos * q[1] - sin * q[2], sin * q[1] + cos * q[2]];
+                error(at).0
+            });
+            let (low, high) = turned.fold((f64::MAX, f64::MIN), |(low, high), error| {
+                (low.min(error), high.max(error))
+            });
+            let distance = if low <= 0.0 && high >= 0.0 {
+                0.0
+            } else {
+                low.abs().min(high.abs())
+            };
+            let partiality = excitation.partiality(q, k_out, now, sigma);
+            let limit = 3.0 * THIN * sigma;
+            // At the edge the path is a little curved.
+            if distance < 0.8 * limit {
+                assert!(partiality.is_some(), "{q:?} {distance}");
+                seen += 1;
+            } else if distance > 1.2 * limit {
+                assert!(partiality.is_none(), "{q:?} {distance}");
+                dark += 1;
+            }
+        }
+        assert!(seen > 2000 && dark > 2000, "{seen} {dark}");
+    }
+}
