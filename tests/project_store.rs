@@ -94,7 +94,7 @@ proptest! {
                         (labels.history.redo(&mut labels.sheet), project.redo(run, frame))
                     };
                     stored.expect("stored");
-                    if moved.is_some() {
+                    if moved.is_some() && labels.review != Review::Flagged {
                         labels.review = Review::Started;
                     }
                 }

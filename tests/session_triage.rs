@@ -350,6 +350,8 @@ fn what_two_curators_disagree_on_is_decided_one_by_one_and_never_by_what_was_dec
     world.decide(Verdict::Accept);
     assert_eq!(world.class(1, 32, 4), Some(Class::Background));
     assert_eq!((world.session.triage.decisions(), left(&world)), (3, 0));
+    let review = world.session.rows[1].review;
+    assert_eq!(review, Review::Flagged, "until a person confirms it");
     // What was kept is not asked again, also not after the project was opened anew.
     world.reviews = vec![(1, Review::Started)];
     world.open();

@@ -321,6 +321,14 @@ impl Canvas {
     }
 
     /// Whether a click meets the first corner of an open polygon.
+    /// Whether the canvas is what a press hit: the pointer may be elsewhere by the time that it is heard of.
+    fn is_hit(&self, ui: &Ui, response: &egui::Response, at: Pos2) -> bool {
+        let layer = ui.ctx().layer_id_at(at);
+        let is_free = layer.is_none_or(|layer| layer == response.layer_id);
+        let is_still_there = ui.input(|input| input.pointer.latest_pos()) == Some(at);
+        self.rect.contains(at) && is_free && (!is_still_there || response.contains_pointer())
+    }
+
     fn closes_polygon(&self, session: &Session, at: Pos2) -> bool {
         const NEAR: f32 = 7.0;
         let Some(Gesture::Outline {
@@ -375,7 +383,7 @@ impl Canvas {
                     button,
                     pressed: true,
                     modifiers,
-                } if is_over => {
+                } if self.is_hit(ui, response, pos) => {
                     if button == PointerButton::Middle
                         || (is_space && button == PointerButton::Primary)
                     {

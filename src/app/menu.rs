@@ -43,6 +43,14 @@ pub fn bar(ui: &mut Ui, session: &Session) -> Vec<Action> {
                 egui::Layout::centered_and_justified(egui::Direction::LeftToRight),
                 |ui| {
                     let label = ui.add(egui::Label::new(title).selectable(false).truncate());
+                    let label = match (&session.run, &session.project) {
+                        (Some(open), Some(project)) => label.on_hover_text(format!(
+                            "{}\nlabels in {}",
+                            open.info.source,
+                            project.display()
+                        )),
+                        _ => label,
+                    };
                     let is_busy = session.importing.is_some();
                     if session.pending.is_waiting() || session.opening.is_some() || is_busy {
                         waiting_line(ui, label.rect);
@@ -77,8 +85,12 @@ fn title(session: &Session) -> String {
             format!("opening {name}")
         }
         (Some(open), None) => format!(
-            "{}  ·  frame {} / {}",
+            "{}{}  ·  frame {} / {}",
             open.info.name,
+            // A project that was named is not the run's own: one must see which it is.
+            (open.request.project.as_deref()).map_or_else(String::new, |project| {
+                format!("  ·  {}", super::text::file_name(project))
+            }),
             super::text::thousands(session.selected as f64 + 1.0),
             super::text::thousands(open.info.frames as f64),
         ),

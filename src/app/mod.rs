@@ -257,12 +257,6 @@ impl Window {
             .show(ui, |ui| {
                 status::bar(ui, &self.session, self.canvas.pointer);
             });
-        if !self.session.notices.is_empty() {
-            let frame = theme::panel_frame(ui, 4);
-            egui::Panel::bottom("notices").frame(frame).show(ui, |ui| {
-                status::notices(ui, &self.session, &mut self.commands);
-            });
-        }
         let has_run = self.session.run.is_some();
         if self.session.triage.is_on && has_run {
             let frame = theme::panel_frame(ui, 5);
@@ -328,6 +322,31 @@ impl Window {
         } else {
             welcome::show(ui, &self.session, &mut self.commands);
         }
+        self.show_notices(ui);
+    }
+
+    /// Notices lie over the canvas: what is under the pointer stays there when one comes or goes.
+    fn show_notices(&mut self, ui: &Ui) {
+        if self.session.notices.is_empty() {
+            return;
+        }
+        let within = if self.session.run.is_some() {
+            self.canvas.rect
+        } else {
+            ui.max_rect()
+        };
+        egui::Area::new(egui::Id::unique("notices"))
+            .order(egui::Order::Middle)
+            .pivot(egui::Align2::LEFT_BOTTOM)
+            .fixed_pos(within.left_bottom())
+            .show(ui.ctx(), |ui| {
+                let frame = theme::panel_frame(ui, 4);
+                let margin = frame.total_margin().sum().x;
+                frame.show(ui, |ui| {
+                    ui.set_width(within.width() - margin);
+                    status::notices(ui, &self.session, &mut self.commands);
+                });
+            });
     }
 
     /// Why the canvas shows nothing, where it would be.

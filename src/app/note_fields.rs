@@ -20,7 +20,7 @@ pub struct NoteFields {
 }
 
 impl NoteFields {
-    /// Puts the cursor into the comment.
+    /// Puts the cursor into the tags; Tab goes on to the comment.
     pub const fn focus(&mut self) {
         self.wants_focus = true;
     }
@@ -64,7 +64,7 @@ impl NoteFields {
                 let response = ui.add(field);
                 response
                     .widget_info(|| egui::WidgetInfo::labeled(egui::Role::TextInput, true, name));
-                if name == "Comment" && std::mem::take(&mut self.wants_focus) {
+                if name == "Tags" && std::mem::take(&mut self.wants_focus) {
                     response.request_focus();
                 }
                 is_left |= response.lost_focus();

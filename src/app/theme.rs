@@ -39,7 +39,7 @@ pub const ICON: f32 = 18.0;
 pub const ROW: f32 = 20.0;
 /// Height of a row with a thumbnail.
 pub const THUMBNAIL: f32 = 72.0;
-pub const RUN_PANEL: f32 = 200.0;
+pub const RUN_PANEL: f32 = 236.0;
 pub const INSPECTOR: f32 = 268.0;
 pub const TOOL_STRIP: f32 = 38.0;
 pub const RUN_STRIP: f32 = 74.0;

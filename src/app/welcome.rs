@@ -40,7 +40,7 @@ pub fn show(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
             ui.label(theme::small("Runs that you open are listed here."));
         } else {
             ui.label(theme::title("Recent runs"));
-            for path in session.recent.iter().take(8) {
+            for (path, project) in session.recent.iter().take(8) {
                 let folder = path
                     .parent()
                     .map_or_else(String::new, |parent| parent.display().to_string());
@@ -52,8 +52,12 @@ pub fn show(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
                     {
                         commands.push(Command::Open(Box::new(RunRequest {
                             paths: vec![path.clone()],
+                            project: project.clone(),
                             ..RunRequest::default()
                         })));
+                    }
+                    if let Some(project) = project {
+                        ui.label(theme::small(super::text::file_name(project)));
                     }
                     ui.add(egui::Label::new(theme::small(folder)).truncate());
                 });

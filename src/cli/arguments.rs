@@ -226,7 +226,24 @@ pub fn who() -> String {
     ["USER", "LOGNAME", "USERNAME"]
         .iter()
         .find_map(|name| std::env::var(name).ok().filter(|who| !who.is_empty()))
+        .or_else(account)
         .unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// The name of the account that the program runs under, where the system keeps a list of them.
+fn account() -> Option<String> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let user = std::fs::metadata("/proc/self").ok()?.uid().to_string();
+        let accounts = std::fs::read_to_string("/etc/passwd").ok()?;
+        let mine = accounts
+            .lines()
+            .find(|line| line.split(':').nth(2) == Some(&user))?;
+        mine.split(':').next().map(str::to_owned)
+    }
+    #[cfg(not(unix))]
+    None
 }
 
 #[cfg(test)]

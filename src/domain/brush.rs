@@ -481,13 +481,12 @@ pub fn copy_span(
     if cells == from {
         return;
     }
-    if is_open && are_valid(bits) {
-        if from
-            .iter()
+    let are_classes = || {
+        from.iter()
             .fold(true, |all, code| all & Class::is_code(*code))
-        {
-            return widen(touched, y, span.start, replaced(cells, from));
-        }
+    };
+    if is_open && are_valid(bits) && are_classes() {
+        return widen(touched, y, span.start, replaced(cells, from));
     }
     let copy = |start: usize, cells: &mut [u8], bits: &[u16]| {
         let from = from.get(start..).unwrap_or_default();

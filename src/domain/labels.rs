@@ -67,25 +67,22 @@ impl Edit {
     /// The smallest edit that turns `before` into `after` within `touched`; `None` when nothing differs.
     pub fn between(before: &Sheet, after: &Sheet, touched: PixelRect, tool: &str) -> Option<Self> {
         let touched = touched.intersect(&before.rect()).intersect(&after.rect());
-        let (rect, mut packed) = if touched.area() < TWO_BANDS {
-            packed_rows(before, after, touched)
-        } else {
-            // A gesture over a whole frame must not hold up the picture: two cores share it.
-            let middle = usize::midpoint(touched.y0, touched.y1);
-            let band = |y0, y1| PixelRect::new(touched.x0, y0, touched.x1, y1);
-            let (upper, lower) = (band(touched.y0, middle), band(middle, touched.y1));
-            std::thread::scope(|scope| {
-                let builder = std::thread::Builder::new().name("band".to_owned());
-                let other = builder.spawn_scoped(scope, || packed_rows(before, after, lower));
-                let (rect, mut packed) = packed_rows(before, after, upper);
-                let other = other.ok().and_then(|thread| thread.join().ok());
-                let (more, rows) = other.unwrap_or_else(|| packed_rows(before, after, lower));
-                for (packed, rows) in packed.iter_mut().zip(&rows) {
-                    packed.append(rows);
-                }
-                (rect.union(&more), packed)
-            })
-        };
+        let mut rect = PixelRect::new(0, 0, 0, 0);
+        // Packed on the way, while a row is at hand: mostly what was touched is what has changed.
+        let mut packed = [Packed::default(), Packed::default()];
+        for y in touched.y0..touched.y1 {
+            let row = |sheet| Sheet::row(sheet, y).get(touched.x0..touched.x1);
+            let (Some(old), Some(new)) = (row(before), row(after)) else {
+                continue;
+            };
+            if let Some((first, last)) = differing(old, new) {
+                let (x0, x1) = (touched.x0 + first, touched.x0 + last + 1);
+                rect = rect.union(&PixelRect::new(x0, y, x1, y + 1));
+            }
+            for (packed, row) in packed.iter_mut().zip([old, new]) {
+                packed.extend(row);
+            }
+        }
         if rect.is_empty() {
             return None;
         }
@@ -127,30 +124,6 @@ impl Edit {
     pub const fn bytes(&self) -> usize {
         self.before.bytes() + self.after.bytes()
     }
-}
-
-/// So many cells are packed by two threads.
-const TWO_BANDS: usize = 1 << 22;
-
-/// Where two sheets differ within a rectangle, and its cells in both.
-fn packed_rows(before: &Sheet, after: &Sheet, within: PixelRect) -> (PixelRect, [Packed; 2]) {
-    let mut rect = PixelRect::new(0, 0, 0, 0);
-    // Packed on the way, while a row is at hand: mostly what was touched is what has changed.
-    let mut packed = [Packed::default(), Packed::default()];
-    for y in within.y0..within.y1 {
-        let row = |sheet| Sheet::row(sheet, y).get(within.x0..within.x1);
-        let (Some(old), Some(new)) = (row(before), row(after)) else {
-            continue;
-        };
-        if let Some((first, last)) = differing(old, new) {
-            let (x0, x1) = (within.x0 + first, within.x0 + last + 1);
-            rect = rect.union(&PixelRect::new(x0, y, x1, y + 1));
-        }
-        for (packed, row) in packed.iter_mut().zip([old, new]) {
-            packed.extend(row);
-        }
-    }
-    (rect, packed)
 }
 
 /// Marks the cells that one of `edits` (oldest first) changed, by whether the last one that did `is_meant`.
@@ -307,28 +280,5 @@ mod tests {
         for code in 0..=255 {
             assert_eq!(Class::is_code(code), Class::from_code(code).is_some());
         }
-    }
-
-    #[test]
-    fn an_edit_of_a_whole_large_frame_is_that_of_its_rows() {
-        let (width, height) = (2300, 1900);
-        let before = Sheet::from_fn(width, height, |x, y| u8::from((x / 7 + y / 5) % 11 == 0));
-        for (top, bottom) in [(0, height), (3, 5), (height - 4, height - 1), (949, 951)] {
-            let after = Sheet::from_fn(width, height, |x, y| {
-                let is_inside = (top..bottom).contains(&y) && x % 13 == 4;
-                if is_inside {
-                    2
-                } else {
-                    *before.get(x, y).unwrap_or(&0)
-                }
-            });
-            let edit = Edit::between(&before, &after, before.rect(), "a")
-                .map(|e| (e.rect, e.before, e.after));
-            let (rect, _) = packed_rows(&before, &after, before.rect());
-            let wanted = [&before, &after].map(|sheet| Packed::of(sheet, rect));
-            let [old, new] = wanted;
-            assert_eq!(edit, Some((rect, old, new)));
-        }
-        assert!(Edit::between(&before, &before, before.rect(), "a").is_none());
     }
 }

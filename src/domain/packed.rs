@@ -57,21 +57,6 @@ impl Packed {
         }
     }
 
-    /// The cells of another packing after the last one.
-    pub fn append(&mut self, more: &Self) {
-        let before = self.len();
-        let mut ends = more.ends.iter().map(|end| before + end);
-        let mut codes = more.codes.iter().copied();
-        if let (Some(last), Some(first)) = (self.codes.last(), more.codes.first())
-            && last == first
-        {
-            self.ends.pop();
-            self.codes.pop();
-        }
-        self.ends.extend(&mut ends);
-        self.codes.extend(&mut codes);
-    }
-
     /// How many cells they are.
     pub fn len(&self) -> usize {
         self.ends.last().copied().unwrap_or(0)
@@ -214,11 +199,6 @@ mod tests {
         fn cells_come_back_as_they_were(cells in cells()) {
             let packed = Packed::from(cells.as_slice());
             prop_assert_eq!(packed.to_vec(), cells.clone());
-            for place in [0, cells.len() / 3, cells.len()] {
-                let mut joined = Packed::from(&cells[..place]);
-                joined.append(&Packed::from(&cells[place..]));
-                prop_assert_eq!(&joined, &packed);
-            }
             prop_assert_eq!((packed.len(), packed.is_empty()), (cells.len(), cells.is_empty()));
             for index in 0..cells.len() + 2 {
                 prop_assert_eq!(packed.get(index), cells.get(index).copied());

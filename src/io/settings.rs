@@ -77,7 +77,7 @@ impl Settings {
         let run = RecentRun {
             path,
             project: project
-                .map(Path::to_owned)
+                .map(|project| std::path::absolute(project).unwrap_or_else(|_| project.to_owned()))
                 .or_else(|| old.as_ref().and_then(|run| run.project.clone())),
             last_frame: old.and_then(|run| run.last_frame),
         };
@@ -85,13 +85,11 @@ impl Settings {
         self.recent.truncate(RECENT);
     }
 
-    /// The recent runs that still exist, newest first.
-    pub fn recent_paths(&self) -> Vec<PathBuf> {
-        self.recent
-            .iter()
-            .map(|run| run.path.clone())
-            .filter(|path| path.exists())
-            .collect()
+    /// The recent runs that still exist, newest first, each with the project that was opened with it.
+    pub fn recent_runs(&self) -> Vec<(PathBuf, Option<PathBuf>)> {
+        let found = self.recent.iter().filter(|run| run.path.exists());
+        let project = |run: &RecentRun| run.project.clone().filter(|path| path.exists());
+        found.map(|run| (run.path.clone(), project(run))).collect()
     }
 }
 
@@ -180,6 +178,10 @@ mod tests {
             settings.recent[0].project.as_deref(),
             Some(Path::new("/p.peaknet"))
         );
+        // Whatever folder the program is started in next: the project is where it was.
+        settings.remember_run(Path::new("/runs/12.h5"), Some(Path::new("p.peaknet")));
+        let here = std::env::current_dir()?.join("p.peaknet");
+        assert_eq!(settings.recent[0].project.as_deref(), Some(here.as_path()));
         store_to(&settings, &path)?;
         assert_eq!(load_from(&path), (settings, None));
 

@@ -501,7 +501,8 @@ pub enum Report {
         rings: Arc<Guides>,
     },
     Notice(String),
-    RecentRuns(Vec<PathBuf>),
+    /// Each with the project that was opened with it, where one was named.
+    RecentRuns(Vec<(PathBuf, Option<PathBuf>)>),
     /// The user's own keys, at the start.
     Keys(KeyFile),
 }

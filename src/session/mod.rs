@@ -200,7 +200,7 @@ pub struct Session {
     pub keys: Vec<KeyLine>,
     /// The window asks for a path.
     pub path_prompt: Option<PathPrompt>,
-    pub recent: Vec<PathBuf>,
+    pub recent: Vec<(PathBuf, Option<PathBuf>)>,
     run_serial: u64,
     jobs: Vec<Job>,
 }

@@ -337,12 +337,14 @@ impl Session {
         self.mark_started(key.number);
     }
 
-    /// A changed frame is no longer confirmed.
+    /// A changed frame is no longer confirmed; a flagged one still waits for whom it was flagged for.
     pub(super) fn mark_started(&mut self, number: usize) {
         self.note_source();
         self.forget_refusals();
         if let Some(row) = self.rows.get_mut(number) {
-            row.review = Review::Started;
+            if row.review != Review::Flagged {
+                row.review = Review::Started;
+            }
             row.is_labelled = self.shown.as_ref().is_some_and(|s| s.history.done > 0);
         }
     }

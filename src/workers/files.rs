@@ -262,7 +262,7 @@ fn report_recent(shared: &Shared) {
     if let Some(notice) = notice {
         shared.report(Report::Notice(notice));
     }
-    shared.report(Report::RecentRuns(settings.recent_paths()));
+    shared.report(Report::RecentRuns(settings.recent_runs()));
 }
 
 fn calibrate(

@@ -136,7 +136,9 @@ impl Painter {
                 _ => self.paint(labels).map(|edit| Gesture::Edit(number, edit)),
             };
             if let Some(gesture) = gesture {
-                labels.review = Review::Started;
+                if labels.review != Review::Flagged {
+                    labels.review = Review::Started;
+                }
                 return gesture;
             }
         }

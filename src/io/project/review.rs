@@ -198,7 +198,7 @@ pub(super) fn set(
     Ok(())
 }
 
-/// After a change of the labels: nobody vouches for the frame as it is now.
+/// After a change of the labels: nobody vouches for the frame as it is now; what was flagged still is.
 pub(super) fn start(
     database: &Connection,
     run: RunKey,
@@ -207,7 +207,7 @@ pub(super) fn start(
     path: &Path,
 ) -> Result<(), Error> {
     match of(database, run, frame, path)? {
-        Some(Review::Started) => Ok(()),
+        Some(Review::Started | Review::Flagged) => Ok(()),
         _ => set(database, run, frame, Review::Started, who, path),
     }
 }

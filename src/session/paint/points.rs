@@ -32,7 +32,12 @@ impl Session {
             let (sheet, bad) = (Arc::make_mut(&mut shown.sheet), &shown.loaded.frame.bad);
             let (filled, count) = brush::fill_counted(sheet, bad, at, class);
             // An outline that is not closed lets the fill out over the whole frame.
-            if code == Class::Background.code() && count > MOST_FILLED.max(sheet.len() / 4) {
+            // No peak is larger than the least that is let through.
+            let most = match class {
+                Class::Peak => MOST_FILLED,
+                _ => MOST_FILLED.max(sheet.len() / 4),
+            };
+            if code == Class::Background.code() && count > most {
                 shown.sheet = before;
                 return self.refuse(format!(
                     "This would fill {count} pixels of background; draw a closed outline first and click inside it."
