@@ -459,11 +459,11 @@ fn a_press_beside_the_canvas_paints_nothing_wherever_the_pointer_goes_on_to() {
             canvas.center()
         };
         // All of it is heard of in one picture, when the pointer is over the canvas already.
-        harness.event(egui::Event::PointerMoved(from));
-        harness.event(button(from, true));
-        harness.event(egui::Event::PointerMoved(
-            canvas.center() + egui::vec2(30.0, 0.0),
-        ));
+        harness.input_mut().events.extend([
+            egui::Event::PointerMoved(from),
+            button(from, true),
+            egui::Event::PointerMoved(canvas.center() + egui::vec2(30.0, 0.0)),
+        ]);
         harness.step();
         harness.event(egui::Event::PointerMoved(canvas.center()));
         harness.step();
