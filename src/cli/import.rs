@@ -130,10 +130,12 @@ pub fn run(arguments: &ImportArguments) -> Outcome {
                     &choices,
                     &who(),
                 )?;
-                import::note_pixels(&mut project, key, *number, &choices, || {
-                    let frame = run.read_frame(*number).ok()?;
-                    Some(pixels_now(&frame, &run.info.source))
-                })?;
+                if brought.lacks_pixels
+                    && let Ok(frame) = run.read_frame(*number)
+                {
+                    let pixels = pixels_now(&frame, &run.info.source);
+                    project.store_pixels(key, *number, &pixels)?;
+                }
                 tally.add(*number, brought, counts);
             }
             bar.inc(1);

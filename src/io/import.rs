@@ -16,7 +16,6 @@ use super::project::{Project, Provenance, RunKey};
 use super::{Error, Run, images, masks};
 use crate::domain::incoming::{self, CodeMap, ImportChoices, Incoming, OnConflict, Question};
 use crate::domain::labels::{Class, Review, Sheet};
-use crate::domain::source::LabelledPixels;
 
 /// A file of labels: ready to be read, or with a question.
 pub enum Opened {
@@ -222,6 +221,8 @@ pub struct Brought {
     pub conflicts: usize,
     /// Other labelled pixels that gave way.
     pub replaced: usize,
+    /// Which pixels the labels belong to is to be noted: nobody has, or a person vouches for them anew.
+    pub lacks_pixels: bool,
 }
 
 /// Joins labels with those of a frame, as one edit that can be undone.
@@ -269,6 +270,7 @@ pub fn bring(
         has_changed: joined.sheet != old,
         conflicts: joined.conflicts,
         replaced: joined.replaced,
+        lacks_pixels: choices.reviewed || project.pixels_of(key, number)?.is_none(),
     };
     let is_kept = joined.conflicts > 0 && choices.on_conflict == OnConflict::Keep;
     if is_kept && !brought.has_changed && review != Review::Untouched {
@@ -281,25 +283,6 @@ pub fn bring(
     let reviewed = choices.reviewed && !is_kept;
     project.import_sheet(key, number, &joined.sheet, tool, reviewed, &provenance)?;
     Ok(brought)
-}
-
-/// Notes which pixels the labels were brought in for, where that is not noted; with `reviewed` they are vouched for anew.
-///
-/// `now` is asked only then; a frame that cannot be read has no note.
-pub fn note_pixels(
-    project: &mut Project,
-    key: RunKey,
-    number: usize,
-    choices: &ImportChoices,
-    now: impl FnOnce() -> Option<LabelledPixels>,
-) -> Result<(), Error> {
-    if !choices.reviewed && project.pixels_of(key, number)?.is_some() {
-        return Ok(());
-    }
-    if let Some(pixels) = now() {
-        project.store_pixels(key, number, &pixels)?;
-    }
-    Ok(())
 }
 
 /// What an import did, frame after frame.

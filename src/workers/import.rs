@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use super::{Shared, project};
 use crate::domain::incoming::{ImportChoices, Incoming};
-use crate::domain::source::LabelledPixels;
 use crate::io::import::{self, Brought, Labels, Opened, Tally};
 use crate::io::project::pixels::pixels_now;
 use crate::session::import::ImportAsked;
@@ -21,8 +20,6 @@ pub struct Bring {
     pub labels: Incoming,
     pub tool: String,
     pub choices: Arc<ImportChoices>,
-    /// The frame's pixels as they are now.
-    pub pixels: Option<LabelledPixels>,
     pub answer: Sender<Result<Brought, String>>,
 }
 
@@ -111,14 +108,12 @@ fn bring_all(
         let Some((incoming, counts)) = read else {
             continue;
         };
-        let pixels = source.read_frame(*number).ok();
         let (answer, brought) = mpsc::channel();
         let task = project::Task::Bring(Box::new(Bring {
             key,
             labels: incoming,
             tool: labels.tool.clone(),
             choices: choices.clone(),
-            pixels: pixels.map(|frame| pixels_now(&frame, &source.info.source)),
             answer,
         }));
         let closed = |_| "The label database is closed; what was brought in is safe.".to_owned();
@@ -126,7 +121,15 @@ fn bring_all(
         let brought = brought.recv().map_err(|_| {
             "The run was closed before all labels were in; those that came are safe.".to_owned()
         })?;
-        tally.add(*number, brought?, counts);
+        let brought = brought?;
+        if brought.lacks_pixels
+            && let Ok(frame) = source.read_frame(*number)
+        {
+            let pixels = pixels_now(&frame, &source.info.source);
+            let task = project::Task::Pixels(key, pixels);
+            project.send(task).map_err(|error| closed(error.0))?;
+        }
+        tally.add(*number, brought, counts);
         if said.elapsed() >= SAID_EVERY {
             said = Instant::now();
             let done = place + 1;

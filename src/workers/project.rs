@@ -368,11 +368,6 @@ impl Keeper {
         let done = match ensure_database(open, &curator) {
             Ok((project, run)) => {
                 import::bring(project, run, number, labels, tool, choices, &curator)
-                    .and_then(|brought| {
-                        let now = || bring.pixels.clone();
-                        import::note_pixels(project, run, number, choices, now)?;
-                        Ok(brought)
-                    })
                     .map_err(|error| error.to_string())
             }
             Err(error) => Err(error.to_string()),
