@@ -1,9 +1,9 @@
 //! Whole sets of keys to start from: the program's own ones, and the habits of napari.
 
-use egui::{Key, Modifiers};
+use egui::Key;
 
 use super::key_map::Chord;
-use super::keys::{Action, Entry};
+use super::keys::{Action, CTRL, CTRL_SHIFT, Entry, NONE, SHIFT};
 use crate::domain::labels::Class;
 use crate::session::tool::Tool;
 
@@ -49,14 +49,6 @@ impl Preset {
         own.map_or(entry.keys, |(_, keys)| keys)
     }
 }
-
-const NONE: Modifiers = Modifiers::NONE;
-const SHIFT: Modifiers = Modifiers::SHIFT;
-const CTRL: Modifiers = Modifiers::COMMAND;
-const CTRL_SHIFT: Modifiers = Modifiers {
-    shift: true,
-    ..Modifiers::COMMAND
-};
 
 /// What differs from the table.
 ///

@@ -143,10 +143,10 @@ pub struct Entry {
     pub is_of_triage: bool,
 }
 
-const NONE: Modifiers = Modifiers::NONE;
-const SHIFT: Modifiers = Modifiers::SHIFT;
-const CTRL: Modifiers = Modifiers::COMMAND;
-const CTRL_SHIFT: Modifiers = Modifiers {
+pub(super) const NONE: Modifiers = Modifiers::NONE;
+pub(super) const SHIFT: Modifiers = Modifiers::SHIFT;
+pub(super) const CTRL: Modifiers = Modifiers::COMMAND;
+pub(super) const CTRL_SHIFT: Modifiers = Modifiers {
     shift: true,
     ..Modifiers::COMMAND
 };

@@ -493,7 +493,7 @@ pub fn copy_span(
         if from.starts_with(cells) {
             return;
         }
-        if is_open && bits.iter().fold(0, |any, bits| any | bits) & bad::NOT_VALID == 0 {
+        if is_open && are_valid(bits) {
             // Fewer questions, and all of bytes: most blocks are answered so.
             for (cell, code) in cells.iter_mut().zip(from) {
                 *cell = if Class::is_code(*code) { *code } else { *cell };
@@ -530,7 +530,7 @@ pub fn replace_row(
         if codes.starts_with(cells) {
             return;
         }
-        if bits.iter().fold(0, |any, bits| any | bits) & bad::NOT_VALID == 0 {
+        if are_valid(bits) {
             cells
                 .iter_mut()
                 .zip(codes)

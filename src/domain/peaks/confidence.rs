@@ -74,8 +74,9 @@ fn verdict(
         of_background += u64::from(u8::MAX.saturating_sub(p).saturating_sub(a));
     }
     let is_sure = |share: f32| f32::from(most) >= confidence.asked(share) * 255.0;
-    // Most are sure enough wherever they are.
-    if is_sure(1.0) || is_sure(surest.map_or(0.0, |at| artifact_around(classes, at))) {
+    // Most are sure enough wherever they are, or nowhere.
+    let around = || surest.map_or(0.0, |at| artifact_around(classes, at));
+    if is_sure(1.0) || (is_sure(0.0) && is_sure(around())) {
         return None;
     }
     Some(if of_artifact > of_background {

@@ -81,10 +81,9 @@ impl Excitation {
             }
             Self::Turning { axis, radians } => {
                 let speed = dot(cross(axis, q), k_out) / dot(k_out, k_out).sqrt();
-                let outside = error.abs() - speed.abs() * radians / 2.0;
+                // How long it takes to pass, the Lorentz factor, is left out.
+                let outside = (error.abs() - speed.abs() * radians / 2.0).max(0.0);
                 let sigma = THIN * sigma;
-                // Near the axis a point takes long to pass; most detectors are far from what that would give.
-                let outside = outside.max(0.0);
                 (outside <= 3.0 * sigma).then(|| exp(-outside * outside / (2.0 * sigma * sigma)))
             }
         }

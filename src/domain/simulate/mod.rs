@@ -25,7 +25,7 @@ pub use recipe::Recipe;
 
 use self::artifacts::Scene;
 use self::background::Plane;
-use self::chance::{Spread, chance, poisson, sin_cos};
+use self::chance::{chance, poisson, sin_cos};
 use self::lattice::View;
 use self::spots::{Profile, Spot, Stamp, stamp};
 use self::truth::{geometry, label};
@@ -293,9 +293,10 @@ fn bragg(
         // Full widths at half maximum, as the field gives them, to sigmas.
         let bandwidth = crystals.bandwidth.draw_log(rng) as f32 / 2.355;
         let mosaic = (crystals.mosaicity_deg.draw_log(rng).to_radians() / 2.355) as f32;
-        let longer = match crystals.elongation {
-            Spread { high, .. } if high > 1.0 => crystals.elongation.draw_log(rng) as f32,
-            _ => 1.0,
+        let longer = if crystals.elongation.high > 1.0 {
+            crystals.elongation.draw_log(rng) as f32
+        } else {
+            1.0
         };
         let direction = if longer > 1.0 {
             // Crystals grow and beams are focused along the axes more often than not.
