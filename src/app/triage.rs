@@ -9,9 +9,10 @@ use egui::{
 use super::canvas::Canvas;
 use super::keys::{self, Action};
 use super::{differences, text, theme};
+use crate::domain::conflict::Conflict;
 use crate::domain::difference::outline;
 use crate::domain::labels::Class;
-use crate::domain::queue::{CROP, Candidate, Conflict, Order, Origin};
+use crate::domain::queue::{CROP, Candidate, Order, Origin};
 use crate::domain::tone::Tone;
 use crate::session::Session;
 use crate::session::command::Command;

@@ -112,6 +112,16 @@ impl Edit {
         !(tool.starts_with("accept") || tool.starts_with("stamp") || tool == "clear")
     }
 
+    /// Whether it is a decision about one component.
+    pub fn is_decision(&self) -> bool {
+        self.tool.starts_with(DECISION)
+    }
+
+    /// Whether it put the other curator's labels down when two projects were merged.
+    pub fn is_merge(&self) -> bool {
+        self.tool.starts_with(MERGED)
+    }
+
     /// Whether it gave this pixel another class.
     pub fn changes(&self, at: Pixel) -> bool {
         if !self.rect.contains(at) {
@@ -167,6 +177,8 @@ pub struct History {
     pub older: usize,
 }
 
+/// Every edit of a decision begins with this word in the history.
+const DECISION: &str = "triage:";
 /// How the edit is called that puts the other curator's labels down when two projects are merged.
 pub const MERGED: &str = "merge: labels of";
 
@@ -174,7 +186,7 @@ impl History {
     /// The applied edits from the first merge with another project on; `None` where none was merged.
     pub fn since_merge(&self) -> Option<&[Arc<Edit>]> {
         let done = self.edits.get(..self.done)?;
-        let first = done.iter().position(|edit| edit.tool.starts_with(MERGED))?;
+        let first = done.iter().position(|edit| edit.is_merge())?;
         done.get(first..)
     }
 
@@ -250,6 +262,14 @@ pub enum Review {
 }
 
 impl Review {
+    /// What it is after a change of the labels: nobody vouches for the frame as it is now; what was flagged still is.
+    pub const fn after_change(self) -> Self {
+        match self {
+            Self::Flagged => Self::Flagged,
+            _ => Self::Started,
+        }
+    }
+
     pub const fn name(self) -> &'static str {
         match self {
             Self::Untouched => "untouched",

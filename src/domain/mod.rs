@@ -7,6 +7,7 @@ pub mod brush;
 pub mod calibrant;
 pub mod columns;
 pub mod components;
+pub mod conflict;
 pub mod date;
 pub mod difference;
 pub mod doubt;

@@ -15,7 +15,7 @@ use crate::domain::assembly::{Assembly, Placed};
 use crate::domain::brush::shape::Shape;
 use crate::domain::brush::{self, Ink, NOTHING, Over};
 use crate::domain::grid::{Grid, Pixel, PixelRect};
-use crate::domain::labels::{Class, Edit, Review, Sheet};
+use crate::domain::labels::{Class, Edit, Sheet};
 use crate::domain::threshold::LocalLevels;
 
 /// A fill of more background than this, and than a quarter of the frame, is taken for a slip.
@@ -337,14 +337,12 @@ impl Session {
         self.mark_started(key.number);
     }
 
-    /// A changed frame is no longer confirmed; a flagged one still waits for whom it was flagged for.
+    /// A frame's labels were changed.
     pub(super) fn mark_started(&mut self, number: usize) {
         self.note_source();
         self.forget_refusals();
         if let Some(row) = self.rows.get_mut(number) {
-            if row.review != Review::Flagged {
-                row.review = Review::Started;
-            }
+            row.review = row.review.after_change();
             row.is_labelled = self.shown.as_ref().is_some_and(|s| s.history.done > 0);
         }
     }

@@ -11,14 +11,13 @@ use super::browse::Shown;
 use super::job::{FrameKey, Job, LoadedLabels, Predicted, Proposals, Side};
 use super::second::Against;
 use crate::domain::components::components;
+use crate::domain::conflict;
 use crate::domain::frame::{Frame, bad};
 use crate::domain::grid::{Grid, Pixel, PixelRect};
-use crate::domain::labels::{Class, Edit, History, MERGED, Review, Sheet};
+use crate::domain::labels::{Class, Edit, History, Review, Sheet};
 use crate::domain::packed::Packed;
-use crate::domain::queue::{Candidate, Opinion, Order, Origin, Queue, candidates, conflicts};
+use crate::domain::queue::{Candidate, Opinion, Order, Origin, Queue, candidates};
 
-/// Every edit of a decision begins with this word in the history.
-const TRIAGE: &str = "triage:";
 /// Frames whose predictions are asked for at once.
 const AT_ONCE: usize = 32;
 /// The next candidates whose frames are read ahead.
@@ -594,7 +593,7 @@ impl Session {
         if !self.triage.is_on {
             return;
         }
-        if !edit.tool.starts_with(TRIAGE) {
+        if !edit.is_decision() {
             if edit.tool.starts_with("accept") {
                 self.gather_again(number);
             }
@@ -685,7 +684,7 @@ impl Proposals {
                 };
                 candidates(frame, maps(net), other, *with_artifact)
             }
-            Self::Merge { sheet, since } => open_conflicts(frame, sheet, since),
+            Self::Merge { sheet, since } => conflict::open(frame, sheet, since),
         };
         let placed = found.into_iter().map(|candidate| Candidate {
             frame: number,
@@ -695,27 +694,10 @@ impl Proposals {
     }
 }
 
-/// The conflicts of a frame's merges that nobody has decided since; `since` as [`History::since_merge`] has it.
-fn open_conflicts(frame: &Frame, sheet: &Sheet, since: &[Arc<Edit>]) -> Vec<Candidate> {
-    let mut found: Vec<Candidate> = Vec::new();
-    let mut theirs = sheet.clone();
-    let mut decided: Vec<PixelRect> = Vec::new();
-    for edit in since.iter().rev() {
-        if edit.tool.starts_with(MERGED) {
-            let open = conflicts(frame, sheet, &theirs).unwrap_or_default();
-            found.extend(open.into_iter().filter(|one| !decided.contains(&one.rect)));
-        } else if edit.tool.starts_with(TRIAGE) {
-            decided.push(edit.rect);
-        }
-        edit.revert(&mut theirs);
-    }
-    found
-}
-
 /// The applied edits of a frame that are decisions.
 fn decisions_of(shown: &Shown) -> impl Iterator<Item = &Arc<Edit>> {
     let done = shown.history.edits.iter().take(shown.history.done);
-    done.filter(|edit| edit.tool.starts_with(TRIAGE))
+    done.filter(|edit| edit.is_decision())
 }
 
 /// Marks the pixels of a prediction whose components a person has decided: no acceptance changes them.

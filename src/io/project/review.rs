@@ -198,7 +198,7 @@ pub(super) fn set(
     Ok(())
 }
 
-/// After a change of the labels: nobody vouches for the frame as it is now; what was flagged still is.
+/// After a change of the labels, see [`Review::after_change`].
 pub(super) fn start(
     database: &Connection,
     run: RunKey,
@@ -206,8 +206,10 @@ pub(super) fn start(
     who: &str,
     path: &Path,
 ) -> Result<(), Error> {
-    match of(database, run, frame, path)? {
-        Some(Review::Started | Review::Flagged) => Ok(()),
-        _ => set(database, run, frame, Review::Started, who, path),
+    let before = of(database, run, frame, path)?;
+    let after = before.unwrap_or_default().after_change();
+    if before == Some(after) {
+        return Ok(());
     }
+    set(database, run, frame, after, who, path)
 }
