@@ -75,7 +75,7 @@ pub struct DigestRequest {
     pub frame: Arc<Frame>,
     /// Where the run lies, as [`RunInfo::source`] says.
     pub source: String,
-    /// What it is held against; `None` = it shall be noted.
+    /// What it is held against; `None` = it is noted in the project.
     pub known: Option<LabelledPixels>,
 }
 
@@ -279,8 +279,6 @@ pub enum Job {
     StoreRedo(FrameKey),
     StoreReview(FrameKey, Review),
     StoreNote(FrameKey, Note),
-    /// What [`Report::Digested`] has answered.
-    StorePixels(FrameKey, LabelledPixels),
     Digest(Box<DigestRequest>),
     StoreView {
         run: u64,

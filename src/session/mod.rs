@@ -476,7 +476,7 @@ impl Session {
                 version,
                 count,
             } => self.counted(key, version, count),
-            Report::Digested { key, now, known } => self.digested(key, now, known.as_ref()),
+            Report::Digested { key, now, known } => self.digested(key, &now, known.as_ref()),
             Report::Stored => self.stored(),
             Report::StoreFailed(reason) => self.store_failed(reason),
             Report::Nets(nets) => self.nets_listed(nets),

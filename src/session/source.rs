@@ -57,13 +57,13 @@ impl Session {
     pub(super) fn digested(
         &mut self,
         key: FrameKey,
-        now: LabelledPixels,
+        now: &LabelledPixels,
         known: Option<&LabelledPixels>,
     ) {
         if self.key(key.number) != Some(key) {
             return;
         }
-        let changed = known.and_then(|known| known.differ(&now, key.number));
+        let changed = known.and_then(|known| known.differ(now, key.number));
         let state = if changed.is_some() {
             SourceState::Changed
         } else {
@@ -74,8 +74,6 @@ impl Session {
         }
         if let Some(text) = changed {
             self.notice(text);
-        } else if known.is_none() && self.read_only.is_none() {
-            self.jobs.push(Job::StorePixels(key, now));
         }
     }
 }

@@ -1,5 +1,4 @@
-//! The thread that holds one opinion of a frame against another: differences of the shown one, candidates of many; and
-//! its pixels against those that were labelled.
+//! The thread that holds one opinion of a frame against another: differences of the shown one, candidates of many.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,14 +8,12 @@ use super::desk::Desk;
 use super::predict::give_way;
 use crate::domain::difference::{Comparison, Judged, Reference, differences};
 use crate::domain::listed::Listed;
-use crate::io::project::pixels::pixels_now;
-use crate::session::job::{CompareRequest, DigestRequest, FrameKey, Proposals, Report, Side};
+use crate::session::job::{CompareRequest, FrameKey, Proposals, Report, Side};
 
 #[derive(Default)]
 pub struct Wanted {
     pub compare: Option<(u64, Box<CompareRequest>)>,
     pub gather: VecDeque<Gather>,
-    pub digests: VecDeque<Box<DigestRequest>>,
 }
 
 /// The candidates of one frame are wanted.
@@ -29,7 +26,6 @@ pub struct Gather {
 enum Work {
     Compare(u64, Box<CompareRequest>),
     Gather(Gather),
-    Digest(Box<DigestRequest>),
 }
 
 pub fn start(shared: Arc<Shared>) -> std::io::Result<Arc<Desk<Wanted>>> {
@@ -45,11 +41,6 @@ pub fn start(shared: Arc<Shared>) -> std::io::Result<Arc<Desk<Wanted>>> {
                         key: request.key,
                         serial,
                         comparison: Arc::new(compare(&request)),
-                    }),
-                    Work::Digest(request) => shared.report(Report::Digested {
-                        key: request.key,
-                        now: pixels_now(&request.frame, &request.source),
-                        known: request.known,
                     }),
                     Work::Gather(gather) => {
                         // Its run is closed: nobody waits for it.
@@ -72,9 +63,6 @@ pub fn start(shared: Arc<Shared>) -> std::io::Result<Arc<Desk<Wanted>>> {
 
 /// The frame on screen comes before those of the queue.
 fn take(wanted: &mut Wanted) -> Option<Work> {
-    if let Some(request) = wanted.digests.pop_front() {
-        return Some(Work::Digest(request));
-    }
     if let Some((serial, request)) = wanted.compare.take() {
         return Some(Work::Compare(serial, request));
     }

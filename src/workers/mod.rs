@@ -7,6 +7,7 @@
 mod aside;
 mod compare;
 mod desk;
+mod digest;
 mod files;
 mod import;
 mod predict;
@@ -24,7 +25,7 @@ use self::predict::Choice;
 use crate::domain::listed::Listed;
 use crate::io::Run;
 use crate::io::cache::{Cached, FrameCache};
-use crate::session::job::{FrameKey, Job, Report};
+use crate::session::job::{DigestRequest, FrameKey, Job, Report};
 use crate::session::second::Against;
 
 /// Frames kept in memory, in bytes.
@@ -193,6 +194,7 @@ pub struct Workers {
     aside: Arc<desk::Desk<aside::Wanted>>,
     project: Sender<project::Task>,
     compare: Arc<desk::Desk<compare::Wanted>>,
+    digest: Option<(Sender<Box<DigestRequest>>, std::thread::JoinHandle<()>)>,
     train: train::Trainer,
     reports: Receiver<Report>,
     shared: Arc<Shared>,
@@ -226,9 +228,10 @@ impl Workers {
         let ahead = files::start_ahead(shared.clone()).map_err(failed)?;
         let predict = predict::start(shared.clone(), options.clone()).map_err(failed)?;
         let aside = aside::start(shared.clone()).map_err(failed)?;
-        let compare = compare::start(shared.clone()).map_err(failed)?;
         let (project, project_thread) =
             project::start(shared.clone(), options.curator.clone()).map_err(failed)?;
+        let compare = compare::start(shared.clone()).map_err(failed)?;
+        let digest = digest::start(shared.clone(), project.clone()).map_err(failed)?;
         watch::start(shared.clone()).map_err(failed)?;
         let train = train::Trainer::new(shared.clone(), project.clone());
         Ok(Self {
@@ -238,6 +241,7 @@ impl Workers {
             aside,
             project,
             compare,
+            digest: Some(digest),
             train,
             reports,
             shared,
@@ -344,11 +348,9 @@ impl Workers {
                 Job::StoreEdit { key, edit, net } => {
                     self.tell_project(project::Task::Edit { key, edit, net });
                 }
-                Job::StorePixels(key, pixels) => {
-                    self.tell_project(project::Task::Pixels(key, pixels));
-                }
                 Job::Digest(request) => {
-                    self.compare.ask(|wanted| wanted.digests.push_back(request))
+                    // The receiver is gone only while the program ends.
+                    let _ = self.digest.as_ref().map(|(digest, _)| digest.send(request));
                 }
                 Job::StoreUndo(key) => self.tell_project(project::Task::Undo(key)),
                 Job::StoreRedo(key) => self.tell_project(project::Task::Redo(key)),
@@ -405,6 +407,10 @@ impl Drop for Workers {
         self.aside.close();
         self.compare.close();
         self.train.stop();
+        if let Some((requests, thread)) = self.digest.take() {
+            drop(requests);
+            let _ = thread.join();
+        }
         let _ = self.project.send(project::Task::Close);
         if let Some(thread) = self.project_thread.take() {
             let _ = thread.join();

@@ -352,11 +352,19 @@ fn random_crystals(detector: &Detector, rng: &mut Pcg64Mcg) -> Crystals {
     } else {
         Spread::new(60.0, 2000.0)
     };
+    // Half of a laser's hits are weak: small crystals, a beam that missed the middle of one.
+    let brightest = if is_flash(&detector.name) && chance(rng, 0.5) {
+        25.0
+    } else if chance(rng, 0.1) {
+        2000.0
+    } else {
+        120.0
+    };
     Crystals {
         most: 3,
         cell_angstrom: Spread::new(20.0, 400.0),
         spots_per_megapixel,
-        typical_snr: Spread::new(4.0, if chance(rng, 0.1) { 2000.0 } else { 120.0 }),
+        typical_snr: Spread::new(4.0, brightest),
         b_factor: Spread::new(0.0, 60.0),
         resolution_angstrom: Spread::new(0.5, 2.2),
         spot_sigma_px,
@@ -370,7 +378,7 @@ fn random_crystals(detector: &Detector, rng: &mut Pcg64Mcg) -> Crystals {
 fn random_artifacts(rng: &mut Pcg64Mcg) -> Artifacts {
     // A good part of the patches has none at all, so that none are invented.
     let busy = rng.random::<f64>();
-    if busy < 0.28 {
+    if busy < 0.32 {
         return Artifacts::none();
     }
     let share = if busy > 0.88 { 0.5 } else { 0.3 };
