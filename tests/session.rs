@@ -333,6 +333,39 @@ fn a_confirmation_is_withdrawn_and_comes_back_from_a_flag() {
 }
 
 #[test]
+fn undo_back_to_what_was_confirmed_confirms_and_another_way_does_not() {
+    let mut session = opened(3);
+    stroke(&mut session, (4.0, 4.0), (8.0, 4.0));
+    session.apply(Command::SetReview(Review::Confirmed));
+    stroke(&mut session, (4.0, 6.0), (8.0, 6.0));
+    assert_eq!(review(&session), Review::Started);
+    session.take_jobs();
+    session.apply(Command::Undo);
+    assert_eq!(review(&session), Review::Confirmed);
+    let jobs = session.take_jobs();
+    let is_stored = |job: &Job| matches!(job, Job::StoreReview(_, Review::Confirmed));
+    let undone = jobs.iter().position(|job| matches!(job, Job::StoreUndo(_)));
+    assert!(undone < jobs.iter().position(is_stored), "{jobs:?}");
+    assert!(undone.is_some());
+    session.apply(Command::Undo);
+    assert_eq!(review(&session), Review::Started);
+    session.apply(Command::Redo);
+    assert_eq!(review(&session), Review::Confirmed);
+    // Nobody has seen what is drawn in place of the confirmed stroke.
+    session.apply(Command::Undo);
+    stroke(&mut session, (4.0, 8.0), (8.0, 8.0));
+    session.apply(Command::Undo);
+    session.apply(Command::Redo);
+    assert_eq!(review(&session), Review::Started);
+    // What was withdrawn stays so.
+    session.apply(Command::SetReview(Review::Confirmed));
+    session.apply(Command::Withdraw);
+    stroke(&mut session, (4.0, 9.0), (8.0, 9.0));
+    session.apply(Command::Undo);
+    assert_eq!(review(&session), Review::Started);
+}
+
+#[test]
 fn a_geometry_file_opens_the_run_again_where_it_is() {
     let mut session = opened(3);
     session.apply(Command::GoTo(2));

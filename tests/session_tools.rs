@@ -229,6 +229,42 @@ fn each_tool_paints_what_it_says_in_one_edit_that_one_undo_takes_back() {
 }
 
 #[test]
+fn a_ring_clicked_between_panels_is_that_of_its_radius() {
+    let mut session = opened(true);
+    let plane = session.plane().expect("it is assembled").clone();
+    let radius = 30.0;
+    let on_circle = |degrees: i32| {
+        let (sin, cos) = f64::from(degrees).to_radians().sin_cos();
+        [plane.beam[0] + radius * cos, plane.beam[1] + radius * sin]
+    };
+    let in_view = |[x, y]: [f64; 2]| x > 0.0 && y > 0.0 && x < plane.size[0] && y < plane.size[1];
+    let (on, between): (Vec<_>, Vec<_>) = (0..360)
+        .map(on_circle)
+        .filter(|at| in_view(*at))
+        .partition(|at| plane.raw_from_plane(at[0], at[1]).is_some());
+    let sheets = [on, between].map(|places| {
+        let [x, y] = places
+            .first()
+            .expect("there are panels and a gap")
+            .map(|v| v as f32);
+        set(&mut session, Tool::Ring, |options| options.snaps = false);
+        session.apply(Command::Tool(ToolEvent::Press { x, y, erase: false }));
+        session.apply(Command::Tool(ToolEvent::Release));
+        let painted = sheet(&session).clone();
+        session.apply(Command::Undo);
+        painted
+    });
+    assert!(sheets[0].cells().contains(&Class::Peak.code()));
+    // The last digits of the two radii differ.
+    let differ = sheets[0]
+        .cells()
+        .iter()
+        .zip(sheets[1].cells())
+        .filter(|(a, b)| **a != **b);
+    assert!(differ.count() <= 4);
+}
+
+#[test]
 fn components_are_made_deleted_grown_shrunk_split_and_merged_by_click_and_box() {
     for is_assembled in [false, true] {
         let mut session = opened(is_assembled);

@@ -80,7 +80,9 @@ fn other_pixels_than_the_labelled_ones_are_said_until_a_person_confirms_them() {
         session.apply(Command::Tool(event));
     }
     // The program ends at once: what was labelled is noted all the same.
-    wait(&workers, "a stored stroke", &mut session, &|s| s.unsaved == 0);
+    wait(&workers, "a stored stroke", &mut session, &|s| {
+        s.unsaved == 0
+    });
     drop(workers);
     assert!(said(&run, 1).is_empty() && said(&run, 2).is_empty() && export_says(&run).is_empty());
 
@@ -106,7 +108,9 @@ fn other_pixels_than_the_labelled_ones_are_said_until_a_person_confirms_them() {
         state(s) == SourceState::Changed
     });
     session.apply(Command::Confirm);
-    wait(&workers, "a stored review", &mut session, &|s| s.unsaved == 0);
+    wait(&workers, "a stored review", &mut session, &|s| {
+        s.unsaved == 0
+    });
     drop(workers);
     assert!(said(&run, 1).is_empty() && export_says(&run).is_empty());
 }

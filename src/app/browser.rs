@@ -13,6 +13,7 @@ use super::thumbnails::Thumbnails;
 use super::{text, theme};
 use crate::domain::columns::Column;
 use crate::session::Session;
+use crate::session::arrangement::Arrangement;
 use crate::session::command::Command;
 use crate::session::playback::RATES;
 
@@ -60,6 +61,22 @@ impl Default for Browser {
 }
 
 impl Browser {
+    /// As the user has left it at the last start.
+    pub fn arrange(&mut self, kept: &Arrangement) {
+        if let Some(columns) = kept.columns.clone().filter(|columns| !columns.is_empty()) {
+            self.columns = columns;
+        }
+        self.has_thumbnails = kept.has_thumbnails;
+    }
+
+    /// Writes down what the user has changed.
+    pub fn note_arrangement(&self, now: &mut Arrangement) {
+        now.has_thumbnails = self.has_thumbnails;
+        if now.columns.is_some() || self.columns != Self::default().columns {
+            now.columns = Some(self.columns.clone());
+        }
+    }
+
     /// Puts the cursor into the filter.
     pub const fn focus_filter(&mut self) {
         self.wants_filter = true;

@@ -9,7 +9,9 @@ use crate::domain::filter::{Filter, Relation, Value};
 use crate::session::Session;
 use crate::session::command::Command;
 
-const BINS: usize = 40;
+/// Bins of a histogram: about twice the root of the number of frames, within these.
+const BINS: [f64; 2] = [8.0, 40.0];
+const SIZE: egui::Vec2 = egui::vec2(460.0, 340.0);
 /// Points of a scatter plot that fall into one cell of this grid are drawn as one.
 const CELLS: [f64; 2] = [240.0, 160.0];
 /// A click so near to a point (screen points) means it.
@@ -50,12 +52,22 @@ struct Drawn {
 }
 
 impl FramePlots {
-    pub fn show(&mut self, ctx: &egui::Context, session: &Session, commands: &mut Vec<Command>) {
+    /// Where the user has not put it, it lies in the lower left of the canvas.
+    pub fn show(
+        &mut self,
+        ctx: &egui::Context,
+        session: &Session,
+        canvas: egui::Rect,
+        commands: &mut Vec<Command>,
+    ) {
+        /// Title, margins and the line of choices, points.
+        const AROUND: f32 = 64.0;
+        let top = (canvas.bottom() - SIZE.y - AROUND).max(canvas.top());
         let mut is_open = self.is_open && session.run.is_some();
         egui::Window::new("Frames")
             .open(&mut is_open)
-            .default_pos([420.0, 90.0])
-            .default_size([460.0, 340.0])
+            .default_pos([canvas.left() + 10.0, top])
+            .default_size(SIZE)
             .show(ctx, |ui| self.contents(ui, session, commands));
         if session.run.is_some() {
             self.is_open = is_open;
@@ -138,7 +150,10 @@ impl Drawn {
         let (low, high) = ranges[0];
         // Whole numbers get bins of whole width.
         let is_whole = matches!(x, Column::Frame | Column::Peaks);
-        let mut width = ((high - low) / BINS as f64).max(if is_whole { 1.0 } else { 1e-9 });
+        let bins = (2.0 * (points.len() as f64).sqrt())
+            .round()
+            .clamp(BINS[0], BINS[1]);
+        let mut width = ((high - low) / bins).max(if is_whole { 1.0 } else { 1e-9 });
         if is_whole {
             width = width.ceil();
         }
@@ -176,7 +191,7 @@ impl Drawn {
 
     fn histogram(&self, ui: &mut egui::Ui, session: &Session, commands: &mut Vec<Command>) {
         let column = self.of.1;
-        let color = ui.visuals().weak_text_color();
+        let color = ui.visuals().text_color().gamma_multiply(0.75);
         let bars = self.counts.iter().enumerate().map(|(bin, count)| {
             let middle = self.start + (bin as f64 + 0.5) * self.width;
             Bar::new(middle, f64::from(*count)).width(self.width * 0.9)
@@ -224,7 +239,7 @@ impl Drawn {
 
     fn scatter(&self, ui: &mut egui::Ui, session: &Session, commands: &mut Vec<Command>) {
         let (_, x, Some(y)) = self.of else { return };
-        let color = ui.visuals().weak_text_color();
+        let color = ui.visuals().text_color().gamma_multiply(0.75);
         let cloud: PlotPoints<'_> = self.sparse.iter().copied().collect();
         let selected = session.selected as u32;
         let here = number(session, selected, x).zip(number(session, selected, y));

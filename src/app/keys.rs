@@ -425,7 +425,7 @@ pub const TABLE: &[Entry] = &[
     entry(
         Action::FramePlots,
         Menu::View,
-        "Histogram and scatter of the frames...",
+        "Plot the frames: histogram or scatter...",
         &[(CTRL, Key::H)],
     ),
     entry(

@@ -458,13 +458,7 @@ impl Window {
                 return;
             }
             Action::Theme => {
-                let is_dark = ctx.theme() == egui::Theme::Dark;
-                let preference = if is_dark {
-                    egui::ThemePreference::Light
-                } else {
-                    egui::ThemePreference::Dark
-                };
-                return ctx.set_theme(preference);
+                return self.change_theme(ctx);
             }
             Action::GoTo => {
                 self.go_to = Some(String::new());

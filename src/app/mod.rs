@@ -1,5 +1,6 @@
 //! The window: draws `&Session`, pushes `Command`s. The only place that knows egui and wgpu.
 
+mod arrangement;
 mod browser;
 mod calibrant;
 mod canvas;
@@ -99,6 +100,13 @@ pub struct Window {
     training: training::TrainingPanel,
     triage: triage::Strip,
     has_fitted_screen: bool,
+    is_arranged: bool,
+    /// The theme was asked for on the command line.
+    pub has_theme: bool,
+    /// Of the frame table and of the inspector.
+    widths: [arrangement::Width; 2],
+    /// A mouse button was down in the last picture.
+    is_held: bool,
     are_panels_hidden: bool,
     key_sheet: key_sheet::KeySheet,
     /// The lines that the keys in force were made of; `None` before the first picture.
@@ -135,6 +143,10 @@ impl Window {
             training: training::TrainingPanel::default(),
             triage: triage::Strip::default(),
             has_fitted_screen: false,
+            is_arranged: false,
+            has_theme: false,
+            widths: Default::default(),
+            is_held: false,
             are_panels_hidden: false,
             key_sheet: key_sheet::KeySheet::default(),
             key_lines: None,
@@ -194,12 +206,14 @@ impl Window {
         }
         self.fit_the_screen(&ctx);
         self.enforce_keys(&ctx);
+        self.take_arrangement(&ctx);
         self.keyboard(&ctx);
         self.play(&ctx);
         self.blink(&ctx);
         self.dropped(&ctx);
         self.layout(ui);
         self.overlays(&ctx);
+        self.keep_arrangement(&ctx);
         let has_changed = !self.commands.is_empty();
         for command in std::mem::take(&mut self.commands) {
             self.session.apply(command);
@@ -278,13 +292,16 @@ impl Window {
                     });
             }
             let frame = theme::panel_frame(ui, 6);
-            egui::Panel::left("run")
+            let kept = self.session.arrangement.as_ref();
+            let width = kept.and_then(|kept| kept.table_width);
+            let drawn = egui::Panel::left(("run", self.is_arranged))
                 .frame(frame)
-                .default_size(theme::RUN_PANEL)
+                .default_size(width.unwrap_or(theme::RUN_PANEL))
                 .size_range(150.0..=900.0)
                 .show(ui, |ui| {
                     self.browser.show(ui, &self.session, &mut self.commands)
                 });
+            self.widths[0].now = drawn.response.rect.width();
         }
         let frame = theme::panel_frame(ui, 3);
         let tool = egui::Panel::left("tools")
@@ -298,9 +315,11 @@ impl Window {
         }
         if !self.are_panels_hidden {
             let frame = theme::panel_frame(ui, 0);
-            egui::Panel::right("inspector")
+            let kept = self.session.arrangement.as_ref();
+            let width = kept.and_then(|kept| kept.inspector_width);
+            let drawn = egui::Panel::right(("inspector", self.is_arranged))
                 .frame(frame)
-                .default_size(theme::INSPECTOR)
+                .default_size(width.unwrap_or(theme::INSPECTOR))
                 .size_range(230.0..=420.0)
                 .show(ui, |ui| {
                     inspector::show(
@@ -311,6 +330,7 @@ impl Window {
                         &mut self.commands,
                     );
                 });
+            self.widths[1].now = drawn.response.rect.width();
         }
         if has_run {
             // What is drawn is what may be painted on.
@@ -371,8 +391,9 @@ impl Window {
         }
         browser::go_to(ctx, &mut self.go_to, &self.session, &mut self.commands);
         welcome::path_prompt(ctx, &mut self.typed_path, &self.session, &mut self.commands);
+        let canvas = self.canvas.rect;
         self.frame_plots
-            .show(ctx, &self.session, &mut self.commands);
+            .show(ctx, &self.session, canvas, &mut self.commands);
         self.import.show(ctx, &self.session, &mut self.commands);
         self.training.show(ctx, &self.session, &mut self.commands);
         calibrant::show(
@@ -527,14 +548,14 @@ pub fn run_window(start: Start) -> Result<(), String> {
         Box::new(move |cc| {
             theme::install(&cc.egui_ctx);
             if let Some(is_dark) = start.is_dark {
-                let preference = if is_dark { egui::ThemePreference::Dark } else { egui::ThemePreference::Light };
-                cc.egui_ctx.set_theme(preference);
+                cc.egui_ctx.set_theme(arrangement::preference(is_dark));
             }
             let ctx = cc.egui_ctx.clone();
             let wake = move || ctx.request_repaint();
             let workers = crate::workers::Workers::start(start.workers.clone(), wake)?;
             let mut window = Window::new(start.session(), World::of(workers), cc.wgpu_render_state.as_ref());
             window.is_calibrant_open = start.calibrant.is_some();
+            window.has_theme = start.is_dark.is_some();
             Ok(Box::new(window))
         }),
     )

@@ -145,11 +145,14 @@ fn head(ui: &mut Ui, session: &Session, commands: &mut Vec<Command>) {
         {
             commands.push(Command::Triage(TriageCommand::WithArtifact(with_artifact)));
         }
-        ui.label(theme::small(format!(
+        let searched = theme::small(format!(
             "{} of {} frames searched",
             text::thousands(triage.frames() as f64),
             text::thousands(session.rows.len() as f64)
-        )));
+        ));
+        ui.label(searched).on_hover_text(
+            "The frames are searched one after the other while you decide; what is found joins the queue. Confirmed frames are left out; held against labels, untouched ones are.",
+        );
     });
 }
 

@@ -79,21 +79,10 @@ pub fn run(arguments: &MergeArguments) -> Outcome {
     let mut theirs = Project::open(&arguments.theirs, Mode::Read)?;
     let mut summary = Summary::default();
     let mut said: Outcome = Ok(());
-    if !arguments.json {
-        line(format_args!(
-            "{:<24} {:>7} {:<11} {:>10} {:>12} {:>7} {:>6} {:>6} {:>10}",
-            "run",
-            "frame",
-            "labels",
-            "peaks mine",
-            "peaks theirs",
-            "agreed",
-            "F1",
-            "kappa",
-            "pixels"
-        ))?;
-    }
     let mut each = |frame: Compared| {
+        if said.is_ok() && !arguments.json && summary.frames() == 0 {
+            said = line(HEADS);
+        }
         summary.add(&frame);
         if said.is_ok() {
             said = if arguments.json {
@@ -145,6 +134,9 @@ pub fn run(arguments: &MergeArguments) -> Outcome {
 fn number(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"))
 }
+
+/// The heads of the columns of [`frame_row`].
+const HEADS: &str = "run                        frame labels      peaks mine peaks theirs  agreed     F1  kappa     pixels";
 
 fn frame_row(frame: &Compared) -> String {
     let mut row = format!(

@@ -138,6 +138,26 @@ impl Assembly {
             .find(|(panel, raw)| panel.holds(*raw))
             .map(|(_, raw)| raw)
     }
+
+    /// The panel that holds a position of the plane, or is nearest to it, and the position as that panel counts it.
+    pub fn nearest_panel(&self, x: f64, y: f64) -> Option<(&Placed, [f64; 2])> {
+        let outside = |at: f64, from: usize, to: usize| at - at.clamp(from as f64, to as f64);
+        let away = |panel: &Placed, [x, y]: [f64; 2]| {
+            let (u, v) = (
+                outside(x, panel.rect.x0, panel.rect.x1),
+                outside(y, panel.rect.y0, panel.rect.y1),
+            );
+            u * u + v * v
+        };
+        let placed = self
+            .panels
+            .iter()
+            .map(|panel| (panel, panel.raw_from_plane(x, y)));
+        // Of panels that overlap the last one is on top.
+        placed
+            .rev()
+            .min_by(|(a, at), (b, other)| away(a, *at).total_cmp(&away(b, *other)))
+    }
 }
 
 #[cfg(test)]

@@ -175,6 +175,8 @@ pub struct History {
     pub origins: Vec<Origin>,
     /// How many edits before the first one are on disk but not in memory.
     pub older: usize,
+    /// How many edits were applied when a person confirmed the labels, as long as undo and redo can lead there.
+    pub confirmed: Option<usize>,
 }
 
 /// Every edit of a decision begins with this word in the history.
@@ -192,6 +194,7 @@ impl History {
 
     /// Records an edit that is already applied; what could be redone is gone from here on.
     pub fn push(&mut self, edit: Arc<Edit>) {
+        self.confirmed = self.confirmed.filter(|count| *count <= self.done);
         self.edits.truncate(self.done);
         self.origins.truncate(self.done);
         self.edits.push(edit);

@@ -80,6 +80,12 @@ impl RingPlane {
         Some(self.polar_on(self.panels.iter().find(holds)?, x, y))
     }
 
+    /// As [`Self::polar`], for a position beside the panel of these cells, as if it reached there.
+    pub fn polar_beside(&self, cells: PixelRect, x: f64, y: f64) -> Option<Polar> {
+        let panel = self.panels.iter().find(|panel| panel.rect == cells)?;
+        Some(self.polar_on(panel, x, y))
+    }
+
     fn polar_on(&self, panel: &Panel, x: f64, y: f64) -> Polar {
         let [lx, ly, _] = lab_on_panel(panel, x, y);
         Polar {

@@ -1,4 +1,4 @@
-//! The user's settings: recent runs, theme. One file in the configuration folder, written whole or not at all.
+//! The user's settings: recent runs, how the window is arranged. One file in the configuration folder, written whole or not at all.
 
 use std::path::{Path, PathBuf};
 
@@ -34,14 +34,26 @@ pub enum Error {
 #[serde(default)]
 pub struct Settings {
     version: u32,
-    /// `dark`, `light` or `system`.
-    pub theme: String,
-    /// Folder of the net that is loaded at the start.
-    pub default_net: Option<PathBuf>,
-    /// Name that labels are signed with; `None` = the login name.
-    pub curator: Option<String>,
+    pub window: WindowSettings,
     /// Newest first.
     pub recent: Vec<RecentRun>,
+}
+
+/// How the user has arranged the window; `None` = as the program has it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WindowSettings {
+    /// `dark` or `light`; `None` = what the desktop prefers.
+    pub theme: Option<String>,
+    /// Widths of the frame table and of the inspector, points.
+    pub table_width: Option<f32>,
+    pub inspector_width: Option<f32>,
+    /// Columns of the frame table by name.
+    pub columns: Option<Vec<String>>,
+    pub thumbnails: bool,
+    /// Column that the frame table is sorted by, and whether the largest comes first.
+    pub sort: Option<String>,
+    pub descending: bool,
 }
 
 /// A run that was opened before.
@@ -57,9 +69,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             version: VERSION,
-            theme: "dark".to_owned(),
-            default_net: None,
-            curator: None,
+            window: WindowSettings::default(),
             recent: Vec::new(),
         }
     }

@@ -489,11 +489,16 @@ impl Session {
         {
             self.notice(reason.clone());
         }
+        let mut history = labels.history;
+        let row = self.rows.get(key.number);
+        if row.is_some_and(|row| row.review == Review::Confirmed) {
+            history.confirmed = Some(history.done);
+        }
         self.shown = Some(Shown {
             key,
             loaded,
             sheet: labels.sheet,
-            history: labels.history,
+            history,
             read_only,
             source: SourceState::Unknown,
         });

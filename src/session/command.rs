@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::arrangement::Arrangement;
 use super::beneath::Beneath;
 use super::keys::KeyChange;
 use super::second::Against;
@@ -240,6 +241,8 @@ pub enum Command {
     SetCalibrant(Option<Calibrant>),
     /// Other keys for some actions, from now on and after the next start.
     ChangeKeys(Vec<KeyChange>),
+    /// The window is arranged otherwise, from now on and after the next start.
+    Arrange(Box<Arrangement>),
     RetryStore,
     DismissNotice(usize),
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::arrangement::Arrangement;
 use super::command::{RunRequest, TrainRequest, View};
 use super::import::ImportAsked;
 use super::keys::{KeyChange, KeyFile};
@@ -293,6 +294,8 @@ pub enum Job {
     },
     /// Lines of the user's keys that are to be as they say.
     StoreKeys(Vec<KeyChange>),
+    /// How the user has arranged the window.
+    StoreArrangement(Box<Arrangement>),
     Stack(StackOrder),
     Powder(PowderOrder),
     StopPowder,
@@ -501,6 +504,8 @@ pub enum Report {
     Notice(String),
     /// Each with the project that was opened with it, where one was named.
     RecentRuns(Vec<(PathBuf, Option<PathBuf>)>),
+    /// How the window was left at the last start.
+    Arranged(Box<Arrangement>),
     /// The user's own keys, at the start.
     Keys(KeyFile),
 }

@@ -3,6 +3,7 @@
 //! The window draws `&Session` and pushes [`Command`]s; workers take [`Job`]s and send [`Report`]s. Nothing
 //! here knows a toolkit, a file, a thread or a clock, so the whole editor runs headless in tests.
 
+pub mod arrangement;
 pub mod beneath;
 pub mod browse;
 pub mod command;
@@ -25,6 +26,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use self::arrangement::Arrangement;
 use self::beneath::{Thumbnails, Underlay};
 use self::browse::{OpenRun, Pending, Shown};
 use self::command::{Command, Layers, RunRequest, View};
@@ -201,6 +203,8 @@ pub struct Session {
     /// The window asks for a path.
     pub path_prompt: Option<PathPrompt>,
     pub recent: Vec<(PathBuf, Option<PathBuf>)>,
+    /// How the window was arranged last; `None` until the settings have been read.
+    pub arrangement: Option<Arrangement>,
     run_serial: u64,
     jobs: Vec<Job>,
 }
@@ -398,6 +402,7 @@ impl Session {
             Command::Train(request) => self.train(request),
             Command::StopTraining => self.jobs.push(Job::StopTraining),
 
+            Command::Arrange(arrangement) => self.arrange(*arrangement),
             Command::SetCalibrant(calibrant) => self.set_calibrant(calibrant),
             Command::ChangeKeys(changes) => self.change_keys(changes),
             Command::RetryStore => self.jobs.push(Job::RetryStore),
@@ -506,6 +511,7 @@ impl Session {
             Report::Notice(text) => self.notice(text),
             Report::Keys(file) => self.keys_read(file),
             Report::RecentRuns(recent) => self.recent = recent,
+            Report::Arranged(kept) => self.arrangement_read(*kept),
         }
     }
 

@@ -329,7 +329,12 @@ impl Session {
             }
             return;
         };
-        let edit = Arc::new(edit);
+        self.keep(Arc::new(edit), net);
+    }
+
+    /// Notes an edit that is already on the shown sheet, in memory and on disk.
+    pub(super) fn keep(&mut self, edit: Arc<Edit>, net: Option<String>) {
+        let Some(shown) = &mut self.shown else { return };
         shown.history.push(edit.clone());
         let key = shown.key;
         self.unsaved += 1;
@@ -338,7 +343,7 @@ impl Session {
     }
 
     /// A frame's labels were changed.
-    pub(super) fn mark_started(&mut self, number: usize) {
+    fn mark_started(&mut self, number: usize) {
         self.note_source();
         self.forget_refusals();
         if let Some(row) = self.rows.get_mut(number) {
@@ -381,6 +386,7 @@ impl Session {
             Job::StoreRedo(key)
         });
         self.mark_started(key.number);
+        self.confirm_again();
         self.triage_travelled(&edit, back);
     }
 

@@ -9,9 +9,9 @@ impl Session {
         if let Err(reason) = self.paintable() {
             return self.refuse(reason);
         }
-        let Some(key) = self.shown.as_ref().map(|shown| shown.key) else {
-            return;
-        };
+        let Some(shown) = &mut self.shown else { return };
+        let key = shown.key;
+        shown.history.confirmed = (review == Review::Confirmed).then_some(shown.history.done);
         if let Some(row) = self.rows.get_mut(key.number) {
             row.review = review;
         }
@@ -20,6 +20,19 @@ impl Session {
         self.jobs.push(Job::StoreReview(key, review));
         if review == Review::Confirmed {
             self.renew_source();
+        }
+    }
+
+    /// Undo or redo has led back to the labels that a person confirmed: they still are.
+    pub(super) fn confirm_again(&mut self) {
+        let Some(shown) = &self.shown else { return };
+        let (key, history) = (shown.key, &shown.history);
+        let is_there = history.confirmed == Some(history.done);
+        let row = self.rows.get_mut(key.number).filter(|_| is_there);
+        if let Some(row) = row.filter(|row| row.review == Review::Started) {
+            row.review = Review::Confirmed;
+            self.unsaved += 1;
+            self.jobs.push(Job::StoreReview(key, Review::Confirmed));
         }
     }
 

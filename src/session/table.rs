@@ -327,15 +327,19 @@ fn sorted(mut pairs: Vec<(u64, u32)>) -> Vec<(u64, u32)> {
 impl Session {
     /// Sorts the table by a column; the same column again the other way round.
     pub(super) fn sort_frames(&mut self, column: Column) {
-        let table = &mut self.table;
-        table.is_descending = if table.column == column {
-            !table.is_descending
+        let is_descending = if self.table.column == column {
+            !self.table.is_descending
         } else {
             // The most peaks, the largest doubt are what one sorts for.
             column != Column::Frame && column.kind() != Kind::Text
         };
-        table.column = column;
-        table.rebuild(&self.rows);
+        self.sort_frames_by(column, is_descending);
+    }
+
+    pub(super) fn sort_frames_by(&mut self, column: Column, is_descending: bool) {
+        self.table.column = column;
+        self.table.is_descending = is_descending;
+        self.table.rebuild(&self.rows);
     }
 
     /// Takes a typed filter; one that is not understood leaves the old one as it is.

@@ -68,7 +68,7 @@ impl Tool {
             }
             Self::Fill => "click gives a connected region the class",
             Self::Pick => "click takes the class under the pointer",
-            Self::PeakGrow => "click grows the peak that is shown, drag up or down sets the level",
+            Self::PeakGrow => "click grows the peak shown, drag up or down for its level",
             Self::Ring => {
                 "click paints the whole ring, drag a sector of it, right erases, {size} width"
             }

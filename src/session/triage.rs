@@ -544,16 +544,8 @@ impl Session {
             after: Packed::of(sheet, rect),
             tool: tool.to_owned(),
         });
-        shown.history.push(edit.clone());
-        let key = shown.key;
         self.sheet_changed(rect);
-        self.unsaved += 1;
-        self.jobs.push(Job::StoreEdit {
-            key,
-            edit: edit.clone(),
-            net,
-        });
-        self.mark_started(key.number);
+        self.keep(edit.clone(), net);
         Some(edit)
     }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::desk::Desk;
-use super::{Shared, lock};
+use super::{Shared, lock, settings};
 use crate::domain::calibrant::{self, Calibrant};
 use crate::domain::components::components;
 use crate::domain::frame::{Frame, RunInfo};
@@ -17,7 +17,6 @@ use crate::io::cache::Cached;
 use crate::io::{self, OpenOptions};
 use crate::session::command::RunRequest;
 use crate::session::job::{Calibration, FrameKey, LoadedFrame, PathWanted, Report, SheetCount};
-use crate::session::keys::{KeyFile, KeyLine};
 
 type CalibrateWork = (
     FrameKey,
@@ -52,8 +51,7 @@ pub fn start(shared: Arc<Shared>) -> std::io::Result<Arc<Desk<Wanted>>> {
     std::thread::Builder::new()
         .name("files".to_owned())
         .spawn(move || {
-            report_keys(&shared);
-            report_recent(&shared);
+            settings::report(&shared);
             while let Some(work) = inbox.next(take) {
                 work_on(&shared, work);
             }
@@ -223,46 +221,8 @@ fn open(shared: &Shared, serial: u64, request: &RunRequest) {
         result,
     });
     if is_open {
-        remember(shared, request);
+        settings::remember(shared, request);
     }
-}
-
-fn remember(shared: &Shared, request: &RunRequest) {
-    let (mut settings, _) = io::settings::load();
-    if let Some(path) = request.paths.first() {
-        settings.remember_run(path, request.project.as_deref());
-    }
-    if let Err(error) = io::settings::store(&settings) {
-        shared.report(Report::Notice(error.to_string()));
-    }
-    report_recent(shared);
-}
-
-fn report_keys(shared: &Shared) {
-    let Some(path) = io::keys::path() else { return };
-    let (loaded, error) = match io::keys::load_from(&path) {
-        Ok(loaded) => (loaded, None),
-        Err(reason) => (io::keys::Loaded::default(), Some(reason)),
-    };
-    let lines = loaded.lines.into_iter().map(|line| KeyLine {
-        number: Some(line.number),
-        name: line.name,
-        keys: line.keys,
-    });
-    shared.report(Report::Keys(KeyFile {
-        path,
-        lines: lines.collect(),
-        problems: loaded.problems,
-        error,
-    }));
-}
-
-fn report_recent(shared: &Shared) {
-    let (settings, notice) = io::settings::load();
-    if let Some(notice) = notice {
-        shared.report(Report::Notice(notice));
-    }
-    shared.report(Report::RecentRuns(settings.recent_runs()));
 }
 
 fn calibrate(

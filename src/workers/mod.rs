@@ -12,6 +12,7 @@ mod files;
 mod import;
 mod predict;
 mod project;
+mod settings;
 mod train;
 mod watch;
 
@@ -365,6 +366,9 @@ impl Workers {
                     self.tell_project(project::Task::Recover { run, info });
                 }
                 Job::StoreKeys(changes) => self.tell_project(project::Task::Keys(changes)),
+                Job::StoreArrangement(new) => {
+                    self.tell_project(project::Task::Arrangement(new));
+                }
                 Job::RetryStore => self.shared.retry.store(true, Ordering::Relaxed),
                 Job::Export { out, force } => {
                     self.tell_project(project::Task::Export { out, force });

@@ -17,6 +17,7 @@ use crate::io;
 use crate::io::export::{self, Which};
 use crate::io::import;
 use crate::io::project::{Mode, Project, Provenance, Recovered, RunKey};
+use crate::session::arrangement::Arrangement;
 use crate::session::command::View;
 use crate::session::job::{FrameKey, LoadedLabels, ProjectState, Report};
 use crate::session::keys::KeyChange;
@@ -72,6 +73,8 @@ pub enum Task {
     },
     /// Lines of the user's keys: here, because nothing that was asked of this thread is dropped.
     Keys(Vec<KeyChange>),
+    /// How the window is arranged.
+    Arrangement(Box<Arrangement>),
     /// Writes the confirmed frames as a set and answers when it is there.
     Freeze {
         out: PathBuf,
@@ -208,6 +211,7 @@ impl Keeper {
                 let result = self.export(place, format, force);
                 self.shared.report(Report::Exported(result));
             }
+            Task::Arrangement(new) => super::settings::keep(&self.shared, &new),
             Task::Keys(changes) => {
                 let changes = changes.into_iter().map(|change| io::keys::Change {
                     name: change.name,

@@ -8,7 +8,7 @@ use crate::domain::brush::shape::Shape;
 use crate::domain::brush::{self, Ink, NOTHING, Over};
 use crate::domain::grid::PixelRect;
 use crate::domain::labels::{Class, Sheet};
-use crate::domain::sector::{KnownRing, RingPlane, Sector, ice_rings, snap};
+use crate::domain::sector::{KnownRing, Polar, RingPlane, Sector, ice_rings, snap};
 use crate::session::Session;
 use crate::session::look::Preview;
 use crate::session::tool::{Gesture, SectorGesture, Tool};
@@ -143,10 +143,19 @@ impl Session {
         rings
     }
 
+    /// Radius and azimuth of where the pointer is; in a gap of the assembled plane as the nearest panel has them.
+    fn polar_at(&self, x: f32, y: f32) -> Option<Polar> {
+        let rings = self.ring_plane()?;
+        let Some(plane) = self.plane() else {
+            return rings.polar(f64::from(x), f64::from(y));
+        };
+        let (panel, [x, y]) = plane.nearest_panel(f64::from(x), f64::from(y))?;
+        rings.polar_beside(panel.rect, x, y)
+    }
+
     /// The radius that a sector begun here has, and the name of the ring that it snapped to.
     fn ring_at(&self, x: f32, y: f32) -> Option<(SectorGesture, Option<String>)> {
-        let (x, y) = self.raw_position(x, y)?;
-        let at = self.ring_plane()?.polar(f64::from(x), f64::from(y))?;
+        let at = self.polar_at(x, y)?;
         let rings = self.known_rings();
         let reach = f64::from(self.options.ring_width_px / 2.0).max(4.0);
         let ring = snap(&rings, at.radius_px, reach);
@@ -172,10 +181,8 @@ impl Session {
     }
 
     pub(super) fn drag_sector(&mut self, x: f32, y: f32) {
-        let at = self
-            .raw_position(x, y)
-            .and_then(|(x, y)| self.ring_plane()?.polar(f64::from(x), f64::from(y)));
-        // Between panels the sweep goes on where the pointer comes out.
+        let at = self.polar_at(x, y);
+        // Beside the panels of a slab the sweep goes on where the pointer comes out.
         if let (Some(at), Some(Gesture::Sector(sector))) = (at, &mut self.gesture) {
             let turned = (at.azimuth - sector.last + TAU / 2.0).rem_euclid(TAU) - TAU / 2.0;
             sector.sweep = (sector.sweep + turned).clamp(-TAU, TAU);
