@@ -19,6 +19,7 @@ use peaknet_studio::domain::labels::{Class, Edit, Sheet};
 use peaknet_studio::domain::peaks::{PeakOptions, settle_peaks, settle_peaks_with};
 use peaknet_studio::domain::simulate::{Recipe, simulate};
 use peaknet_studio::io::project::{Mode, Project, Provenance};
+use peaknet_studio::net::predict::Asked;
 use peaknet_studio::net::prepare::prepare;
 use peaknet_studio::net::{DeviceChoice, Net, catalog};
 
@@ -68,9 +69,15 @@ fn main() {
     if let Some(folder) = catalog::shipped() {
         let net = Net::load(&folder, DeviceChoice::Cpu).expect("the shipped net loads");
         time("predict 1920 x 1920 (net, CPU)", 5, || {
-            black_box(net.predict(&[&frame], None).expect("it predicts"));
+            black_box(
+                net.predict(&[&frame], Asked::default())
+                    .expect("it predicts"),
+            );
         });
-        let prediction = net.predict(&[&frame], None).expect("it predicts").remove(0);
+        let prediction = net
+            .predict(&[&frame], Asked::default())
+            .expect("it predicts")
+            .remove(0);
         time("peaks of 1920 x 1920", 9, || {
             let mut classes = prediction.classes.clone();
             black_box(settle_peaks(&frame, &mut classes));

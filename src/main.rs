@@ -98,8 +98,7 @@ fn view(arguments: &ViewArguments) -> Outcome {
         workers: Options {
             net: arguments.net.net.clone(),
             device: arguments.net.device.device,
-            confidence: arguments.net.confidence.map(|p| p as f32),
-            confidence_amid_artifact: (arguments.net.confidence_amid_artifact).map(|p| p as f32),
+            wishes: arguments.net.wishes(),
             curator: cli::arguments::who(),
         },
         predict: arguments.predict.then_some(true),
@@ -155,8 +154,7 @@ fn demo(arguments: &DemoArguments) -> Outcome {
         workers: Options {
             net: arguments.net.net.clone(),
             device: arguments.net.device.device,
-            confidence: arguments.net.confidence.map(|p| p as f32),
-            confidence_amid_artifact: (arguments.net.confidence_amid_artifact).map(|p| p as f32),
+            wishes: arguments.net.wishes(),
             curator: cli::arguments::who(),
         },
         predict: Some(true),

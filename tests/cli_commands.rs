@@ -417,3 +417,40 @@ fn the_whole_loop_runs_headless() {
     assert_eq!(lost.status.code(), Some(2), "{speech}");
     assert!(speech.contains("run.cxi"), "{speech}");
 }
+
+/// The shipped net on powders without a crystal: almost no peak where the beam is known, many where rings are not asked.
+#[test]
+fn grains_of_powder_rings_are_no_peaks_where_the_beam_is_known() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path();
+    done(
+        folder,
+        &[
+            "simulate",
+            "--out",
+            "powder.cxi",
+            "--frames",
+            "3",
+            "--detector",
+            "pilatus1m",
+            "--artifacts",
+            "powder",
+            "--hit-rate",
+            "0",
+            "--seed",
+            "4",
+        ],
+    );
+    let net = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/peaknet");
+    let peaks = |more: &[&str]| -> u64 {
+        let net = net.to_str().unwrap();
+        let mut arguments = vec!["predict", "powder.cxi", "--out", "found.cxi", "--net", net];
+        arguments.extend(["--device", "cpu", "--json", "--force"]);
+        arguments.extend(more);
+        json(&done(folder, &arguments)).last().unwrap()["summary"]["peaks"]
+            .as_u64()
+            .unwrap()
+    };
+    let (without, with) = (peaks(&[]), peaks(&["--ring-peaks"]));
+    assert!(with >= 10 * without.max(1), "{without} and {with} peaks");
+}

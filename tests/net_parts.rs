@@ -13,6 +13,7 @@ use peaknet_studio::fs::write_whole;
 use peaknet_studio::net::architecture::{Backbone, HitHead, Neck, RegNet};
 use peaknet_studio::net::graph::{Graph, Parameters};
 use peaknet_studio::net::objective::{LossConfig, loss_of};
+use peaknet_studio::net::predict::Asked;
 use peaknet_studio::net::{
     Architecture, Card, DeviceChoice, Net, Output, declare, fill, forward, save, tensors_of,
 };
@@ -220,8 +221,14 @@ fn nets_of_every_part_come_back_from_disk() {
         assert_eq!(loaded.architecture(), &net);
         let made = Net::from_parameters(&parameters, card, &Device::Cpu).unwrap();
         for frame in [pixels(40, 52), pixels(3000, 8)] {
-            let found = loaded.predict(&[&frame], None).unwrap().remove(0);
-            assert_eq!(found, made.predict(&[&frame], None).unwrap().remove(0));
+            let found = loaded
+                .predict(&[&frame], Asked::default())
+                .unwrap()
+                .remove(0);
+            assert_eq!(
+                found,
+                made.predict(&[&frame], Asked::default()).unwrap().remove(0)
+            );
             let is_probability = |p: f32| (0.0..=1.0).contains(&p);
             assert_eq!(
                 found.hit_probability.is_some_and(is_probability),

@@ -9,7 +9,7 @@ use super::Failure;
 use crate::domain::calibrant::Calibrant;
 use crate::domain::frame::MaskPolarity;
 use crate::io::{self, OpenOptions, Run};
-use crate::net::DeviceChoice;
+use crate::net::{DeviceChoice, Wishes};
 
 /// What the user knows better than the file.
 #[derive(Args, Clone, Debug, Default)]
@@ -97,8 +97,22 @@ pub struct NetArguments {
     /// The same for peaks with artifacts around them [default: the net's own]
     #[arg(long, value_name = "P", value_parser = fraction)]
     pub confidence_amid_artifact: Option<f64>,
+    /// Keep peaks that crowd on one circle about the beam: reflections of very small cells; else they are grains of a ring
+    #[arg(long)]
+    pub ring_peaks: bool,
     #[command(flatten)]
     pub device: DeviceArgument,
+}
+
+impl NetArguments {
+    /// What is asked of peaks otherwise than the net's card does.
+    pub fn wishes(&self) -> Wishes {
+        Wishes {
+            confidence: self.confidence.map(|p| p as f32),
+            confidence_amid_artifact: self.confidence_amid_artifact.map(|p| p as f32),
+            keeps_ring_peaks: self.ring_peaks,
+        }
+    }
 }
 
 #[derive(Args, Clone, Copy, Debug)]

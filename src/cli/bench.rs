@@ -8,12 +8,14 @@ use clap::builder::PossibleValuesParser;
 use serde_json::json;
 
 use super::arguments::{NetArguments, OpenArguments};
+use super::finder::circles;
 use super::output::{line, median, progress, rounded};
 use super::simulate;
 use super::{Failure, Outcome, nets};
 use crate::domain::peaks;
 use crate::domain::simulate::Detector;
 use crate::io;
+use crate::net::predict::Asked;
 use crate::net::{Net, speed};
 
 #[derive(Args, Debug)]
@@ -88,6 +90,11 @@ pub fn run(arguments: &BenchArguments) -> Outcome {
     if let Some(path) = &arguments.logits {
         net.write_logits(&run.read_frame(0)?, path)?;
     }
+    let circles = circles(&run.info);
+    let asked = Asked {
+        threshold: None,
+        circles: circles.as_ref(),
+    };
     let repeat = usize::from(arguments.repeat);
     let bar = progress(repeat, "timing");
     let [mut read, mut network, mut peak, mut total] = [(); 4].map(|()| Vec::with_capacity(repeat));
@@ -96,7 +103,7 @@ pub fn run(arguments: &BenchArguments) -> Outcome {
         let start = Instant::now();
         let frame = run.read_frame(pass % run.info.frames.max(1))?;
         let read_done = Instant::now();
-        let mut predictions = net.predict(&[&frame], None)?;
+        let mut predictions = net.predict(&[&frame], asked)?;
         let net_done = Instant::now();
         for prediction in &mut predictions {
             std::hint::black_box(peaks::settle_peaks(&frame, &mut prediction.classes));
@@ -167,7 +174,7 @@ fn stages(
         let mut took = Vec::new();
         for pass in 0..4 {
             let start = Instant::now();
-            std::hint::black_box(net.predict(&frames, None)?);
+            std::hint::black_box(net.predict(&frames, Asked::default())?);
             if pass > 0 {
                 took.push(start.elapsed().as_secs_f64() * 1e3 / f64::from(batch));
             }

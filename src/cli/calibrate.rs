@@ -6,12 +6,14 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::arguments::{NetArguments, RunArguments, calibrant};
+use super::finder::circles;
 use super::output::{line, rounded, speak};
 use super::{Failure, Outcome, nets};
 use crate::domain::calibrant::{self, Calibrant};
 use crate::fs::write_whole;
 use crate::io::crystfel::{self, GeomLines};
 use crate::io::poni;
+use crate::net::predict::Asked;
 
 #[derive(Args, Debug)]
 pub struct CalibrateArguments {
@@ -55,7 +57,13 @@ pub fn run(arguments: &CalibrateArguments) -> Outcome {
     // Rings can be compared without a net; only what it marks is unknown then.
     let classes = match nets::load(&arguments.net) {
         Ok(net) => net
-            .predict(&[&frame], None)?
+            .predict(
+                &[&frame],
+                Asked {
+                    threshold: None,
+                    circles: circles(&run.info).as_ref(),
+                },
+            )?
             .pop()
             .map(|prediction| prediction.classes),
         Err(failure) if arguments.net.net.is_some() => return Err(failure),

@@ -9,7 +9,9 @@ use crate::domain::finders::{Finder, Peakfinder8, Robust, radius_bins};
 use crate::domain::frame::{Frame, RunInfo};
 use crate::domain::grid::{Grid, PixelRect};
 use crate::domain::labels::Sheet;
+use crate::domain::peaks::circles::Circles;
 use crate::net::Net;
+use crate::net::predict::Asked;
 
 /// The classes of a frame, and the probability that it shows a crystal.
 pub type Found = (Sheet, Option<f32>);
@@ -88,9 +90,18 @@ impl FinderArguments {
     }
 }
 
+/// The circles about a run's beam, where it is known.
+pub fn circles(info: &RunInfo) -> Option<Circles> {
+    Circles::of(&info.geometry, info.width, info.height)
+}
+
 /// What finds the peaks of a run.
 pub enum Source {
-    Net(Box<Net>),
+    Net {
+        net: Box<Net>,
+        /// About the beam, where it is known.
+        circles: Option<Circles>,
+    },
     Finder {
         finder: Finder,
         name: &'static str,
@@ -109,7 +120,10 @@ impl Source {
     ) -> Result<Self, Failure> {
         classical.check()?;
         let Some(finder) = classical.finder(name) else {
-            return Ok(Self::Net(Box::new(nets::load(net)?)));
+            return Ok(Self::Net {
+                net: Box::new(nets::load(net)?),
+                circles: circles(info),
+            });
         };
         let geometry = &info.geometry;
         let by_rings = name == FinderName::Peakfinder8;
@@ -128,21 +142,21 @@ impl Source {
 
     pub fn name(&self) -> &str {
         match self {
-            Self::Net(net) => net.name(),
+            Self::Net { net, .. } => net.name(),
             Self::Finder { name, .. } => name,
         }
     }
 
     pub fn digest(&self) -> Option<&str> {
         match self {
-            Self::Net(net) => Some(net.digest()),
+            Self::Net { net, .. } => Some(net.digest()),
             Self::Finder { .. } => None,
         }
     }
 
     pub fn device(&self) -> String {
         match self {
-            Self::Net(net) => net.device_name(),
+            Self::Net { net, .. } => net.device_name(),
             Self::Finder { .. } => "CPU".to_owned(),
         }
     }
@@ -154,8 +168,12 @@ impl Source {
         threshold: Option<f32>,
     ) -> Result<Vec<Found>, Failure> {
         match self {
-            Self::Net(net) => {
-                let predictions = net.predict(frames, threshold)?;
+            Self::Net { net, circles } => {
+                let asked = Asked {
+                    threshold,
+                    circles: circles.as_ref(),
+                };
+                let predictions = net.predict(frames, asked)?;
                 Ok(predictions
                     .into_iter()
                     .map(|prediction| (prediction.classes, prediction.hit_probability))

@@ -15,9 +15,11 @@ use crate::domain::geometry::Geometry;
 use crate::domain::grid::{Grid, PixelRect};
 use crate::domain::labels::{Class, Sheet};
 use crate::domain::peaks;
+use crate::domain::peaks::circles::Circles;
 use crate::domain::score::{PeakTally, Truth, labelled_truth};
 use crate::domain::simulate::TruePeak;
 use crate::net::Net;
+use crate::net::predict::Asked;
 
 /// What is judged.
 pub enum Subject {
@@ -40,6 +42,8 @@ impl Subject {
 /// Where the pixels of some frames are, and what a classical finder derives from it once.
 pub struct Place {
     pub geometry: Geometry,
+    /// About the beam, where it is known.
+    circles: Option<Circles>,
     bins: Grid<u16>,
     panels: Vec<PixelRect>,
 }
@@ -48,9 +52,18 @@ impl Place {
     /// For frames of one size.
     pub fn new(geometry: Geometry, width: usize, height: usize) -> Self {
         Self {
+            circles: Circles::of(&geometry, width, height),
             bins: radius_bins(&geometry, width, height),
             panels: geometry.panels.iter().map(|panel| panel.rect).collect(),
             geometry,
+        }
+    }
+
+    /// What a net is asked here.
+    const fn asked(&self, threshold: Option<f32>) -> Asked<'_> {
+        Asked {
+            threshold,
+            circles: self.circles.as_ref(),
         }
     }
 }
@@ -89,7 +102,7 @@ impl Judge {
             known: known.as_deref(),
         };
         let start = Instant::now();
-        let predictions = net.predict(&[frame], None)?;
+        let predictions = net.predict(&[frame], Asked::default())?;
         self.took += start.elapsed();
         for prediction in predictions {
             self.settle(labelled, prediction.classes, &Geometry::default());
@@ -107,7 +120,7 @@ impl Judge {
         let start = Instant::now();
         match subject {
             Subject::Net { net, threshold } => {
-                let predictions = net.predict(&[labelled.frame], *threshold)?;
+                let predictions = net.predict(&[labelled.frame], place.asked(*threshold))?;
                 self.took += start.elapsed();
                 for prediction in predictions {
                     self.settle(labelled, prediction.classes, &place.geometry);

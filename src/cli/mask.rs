@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::arguments::{FrameRange, NetArguments, RunArguments, fraction, frames};
+use super::finder::circles;
 use super::output::{line, speak};
 use super::{Failure, Outcome, nets};
 use crate::domain::frame::{Frame, bad};
@@ -13,6 +14,7 @@ use crate::domain::{peaks, suspects};
 use crate::io::Run;
 use crate::io::cxi_out::{self, CxiOptions, CxiOut};
 use crate::io::masks::written::{self, MaskFormat};
+use crate::net::predict::Asked;
 
 /// What speaks against a pixel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -102,8 +104,13 @@ pub fn run(arguments: &MaskArguments) -> Outcome {
     if let Some(warning) = run.warning(&frame) {
         speak(&warning);
     }
+    let circles = circles(&run.info);
+    let asked = Asked {
+        threshold: arguments.threshold.map(|p| p as f32),
+        circles: circles.as_ref(),
+    };
     let mut prediction = net
-        .predict(&[&frame], arguments.threshold.map(|p| p as f32))?
+        .predict(&[&frame], asked)?
         .pop()
         .ok_or_else(|| Failure::could_not("the net gave no answer; try another net"))?;
     let found = peaks::settle_peaks(&frame, &mut prediction.classes);

@@ -16,11 +16,6 @@ pub fn load(arguments: &NetArguments) -> Result<Net, Failure> {
         })?,
     };
     let mut net = Net::load(&folder, arguments.device.device)?;
-    if let Some(least) = arguments.confidence {
-        net.ask_confidence(least as f32);
-    }
-    if let Some(least) = arguments.confidence_amid_artifact {
-        net.ask_confidence_amid_artifact(least as f32);
-    }
+    net.grant(&arguments.wishes());
     Ok(net)
 }

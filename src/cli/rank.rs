@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::arguments::{FrameRange, NetArguments, OpenArguments, frames};
+use super::finder::circles;
 use super::output::{line, progress, rounded, speak};
 use super::predict::artifact_fraction;
 use super::reading::read_ahead;
@@ -14,6 +15,7 @@ use super::{Outcome, nets};
 use crate::domain::doubt::doubt;
 use crate::domain::peaks;
 use crate::io;
+use crate::net::predict::Asked;
 
 #[derive(Args, Debug)]
 pub struct RankArguments {
@@ -60,6 +62,11 @@ pub fn run(arguments: &RankArguments) -> Outcome {
     let run = io::open_run(&paths, &arguments.open.options())?;
     let range = FrameRange::within(arguments.frames, run.info.frames)?;
     let net = nets::load(&arguments.net)?;
+    let circles = circles(&run.info);
+    let asked = Asked {
+        threshold: None,
+        circles: circles.as_ref(),
+    };
     let bar = progress(range.len(), "ranking");
     let mut rows = Vec::with_capacity(range.len());
     read_ahead(&run, range, 2, |number, read| {
@@ -71,7 +78,7 @@ pub fn run(arguments: &RankArguments) -> Outcome {
                 return Ok(());
             }
         };
-        for mut prediction in net.predict(&[&frame], None)? {
+        for mut prediction in net.predict(&[&frame], asked)? {
             let found = peaks::settle_peaks(&frame, &mut prediction.classes);
             rows.push(Row {
                 frame: number,

@@ -1,6 +1,7 @@
 //! Peaks: the connected components of class peak, parted at their saddles and measured above their local background.
 
 pub mod background;
+pub mod circles;
 pub mod confidence;
 pub mod recheck;
 pub mod split;

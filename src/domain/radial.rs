@@ -84,6 +84,13 @@ pub fn axis_map(geometry: &Geometry, axis: Axis, width: usize, height: usize) ->
     Some(map)
 }
 
+/// Every pixel's distance from the beam, rounded to pixels; `None` where the beam is not known. Outside of all panels it is 0.
+pub fn radius_bins(geometry: &Geometry, width: usize, height: usize) -> Option<Grid<u16>> {
+    let map = axis_map(geometry, Axis::RadiusPx, width, height)?;
+    // What is not a number becomes 0.
+    Some(map.map(|radius| radius.round() as u16))
+}
+
 /// Lab position of a continuous slab position by this panel's plane.
 pub fn lab_on_panel(panel: &Panel, x: f64, y: f64) -> [f64; 3] {
     let (u, v) = (x - panel.rect.x0 as f64, y - panel.rect.y0 as f64);

@@ -151,6 +151,18 @@ pub struct Net {
     card: Card,
     folder: PathBuf,
     device: Device,
+    keeps_ring_peaks: bool,
+}
+
+/// What a user asks of a net's peaks otherwise than its card.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Wishes {
+    /// Probability that the surest pixel of a peak must reach; `None` = as the card says.
+    pub confidence: Option<f32>,
+    /// The same for peaks with artifacts around them.
+    pub confidence_amid_artifact: Option<f32>,
+    /// Peaks that lie on rings about the beam stay peaks ([`crate::domain::peaks::circles`]).
+    pub keeps_ring_peaks: bool,
 }
 
 impl Net {
@@ -178,6 +190,7 @@ impl Net {
             card,
             folder: folder.to_owned(),
             device,
+            keeps_ring_peaks: false,
         })
     }
 
@@ -193,6 +206,7 @@ impl Net {
             card,
             folder: PathBuf::new(),
             device: device.clone(),
+            keeps_ring_peaks: false,
         })
     }
 
@@ -200,14 +214,13 @@ impl Net {
         &self.card
     }
 
-    /// Asks for another confidence of the surest pixel of a peak than the card does, 0 to 1.
-    pub const fn ask_confidence(&mut self, least: f32) {
-        self.card.peak_confidence = Some(least);
-    }
-
-    /// The same for peaks amid artifacts.
-    pub const fn ask_confidence_amid_artifact(&mut self, least: f32) {
-        self.card.peak_confidence_amid_artifact = Some(least);
+    /// Asks something else of peaks than the card does.
+    pub fn grant(&mut self, wishes: &Wishes) {
+        let card = &mut self.card;
+        card.peak_confidence = wishes.confidence.or(card.peak_confidence);
+        let amid_artifact = wishes.confidence_amid_artifact;
+        card.peak_confidence_amid_artifact = amid_artifact.or(card.peak_confidence_amid_artifact);
+        self.keeps_ring_peaks = wishes.keeps_ring_peaks;
     }
 
     pub const fn architecture(&self) -> &Architecture {

@@ -10,6 +10,7 @@ use super::{Error, Net, Output, forward, head, quick};
 use crate::domain::frame::{Frame, bad};
 use crate::domain::grid::{Grid, PixelRect};
 use crate::domain::labels::{Class, Sheet};
+use crate::domain::peaks::circles::Circles;
 use crate::domain::peaks::confidence::give_up_unsure;
 
 /// What the net says of a frame; all grids have the frame's shape.
@@ -25,6 +26,15 @@ pub struct Prediction {
     pub hit_probability: Option<f32>,
 }
 
+/// How the probabilities become classes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Asked<'a> {
+    /// Peak from that probability on; `None` = the most probable class, and what the card asks of a peak.
+    pub threshold: Option<f32>,
+    /// The circles about the beam, where it is known.
+    pub circles: Option<&'a Circles>,
+}
+
 /// Edge of the largest tile, without its margin, pixels.
 const TILE: usize = 2048;
 /// Margins are multiples of this many pixels.
@@ -33,14 +43,10 @@ const MARGIN: usize = 64;
 impl Net {
     /// Predicts frames of any sizes.
     ///
-    /// A pixel is of the most probable class, and a component of class peak has a pixel of the card's confidence
-    /// ([`give_up_unsure`]). With a `threshold` a pixel is peak from that probability of peak on, and else the more probable
-    /// of the others; the card is not asked.
-    pub fn predict(
-        &self,
-        frames: &[&Frame],
-        threshold: Option<f32>,
-    ) -> Result<Vec<Prediction>, Error> {
+    /// A pixel is of the most probable class, and a component of class peak has a pixel of the card's confidence and is no grain
+    /// of a ring ([`give_up_unsure`]). With a threshold a pixel is peak from that probability of peak on, and else the more
+    /// probable of the others; neither the card nor the rings are asked.
+    pub fn predict(&self, frames: &[&Frame], asked: Asked<'_>) -> Result<Vec<Prediction>, Error> {
         let said = |error: candle_core::Error| {
             let first = error.to_string();
             let first = first.lines().next().unwrap_or_default().to_owned();
@@ -55,7 +61,7 @@ impl Net {
             let same = |f: &&&Frame| f.width() == first.width() && f.height() == first.height();
             let count = rest.iter().take_while(same).count();
             let (batch, others) = rest.split_at(count);
-            out.extend(self.predict_equal(batch, threshold).map_err(said)?);
+            out.extend(self.predict_equal(batch, asked).map_err(said)?);
             rest = others;
         }
         Ok(out)
@@ -64,7 +70,7 @@ impl Net {
     fn predict_equal(
         &self,
         frames: &[&Frame],
-        threshold: Option<f32>,
+        asked: Asked<'_>,
     ) -> candle_core::Result<Vec<Prediction>> {
         let way = Standardisation::named(&self.card.standardisation).unwrap_or_default();
         let inputs: Vec<Grid<f32>> = frames.par_iter().map(|frame| way.apply(frame)).collect();
@@ -95,7 +101,15 @@ impl Net {
             with_cells(&logits.to_device(&candle_core::Device::Cpu)?, |values| {
                 let predictions = frames.iter().zip(&mut out);
                 for ((frame, prediction), logits) in predictions.zip(values.chunks(image)) {
-                    write_tile(frame, prediction, logits, side, inner, outer, threshold);
+                    write_tile(
+                        frame,
+                        prediction,
+                        logits,
+                        side,
+                        inner,
+                        outer,
+                        asked.threshold,
+                    );
                 }
                 Ok(())
             })?;
@@ -103,7 +117,9 @@ impl Net {
         for (prediction, hit) in out.iter_mut().zip(hits.probabilities(&self.graph)?) {
             prediction.hit_probability = Some(hit);
         }
-        if let (Some(confidence), None) = (self.card.confidence(), threshold) {
+        if asked.threshold.is_none() {
+            let confidence = self.card.confidence().unwrap_or_default();
+            let circles = asked.circles.filter(|_| !self.keeps_ring_peaks);
             out.par_iter_mut().for_each(|prediction| {
                 let Prediction {
                     classes,
@@ -111,7 +127,7 @@ impl Net {
                     artifact,
                     ..
                 } = prediction;
-                give_up_unsure(classes, peak, artifact, confidence);
+                give_up_unsure(classes, peak, artifact, confidence, circles);
             });
         }
         Ok(out)
@@ -316,15 +332,15 @@ mod tests {
             Frame::new(0, pixels, Grid::filled(width, height, 0)).unwrap()
         };
         let (a, b) = (frame(57, 41, 1), frame(57, 41, 2));
-        let both = net.predict(&[&a, &b], None).unwrap();
+        let both = net.predict(&[&a, &b], Asked::default()).unwrap();
         for (frame, expected) in [&a, &b].into_iter().zip(&both) {
-            let alone = net.predict(&[frame], None).unwrap().remove(0);
+            let alone = net.predict(&[frame], Asked::default()).unwrap().remove(0);
             assert_eq!((alone.peak.width(), alone.peak.height()), (57, 41));
             assert_eq!(&alone, expected);
         }
         // Long enough for two tiles: the middle must show no seam against one pass.
         let long = frame(3000, 24, 3);
-        let tiled = net.predict(&[&long], None).unwrap().remove(0);
+        let tiled = net.predict(&[&long], Asked::default()).unwrap().remove(0);
         let input = Standardisation::Local.apply(&long);
         let logits = net.output(&[input], long.pixels.rect(), 4).unwrap().logits;
         let side = (logits.dim(2).unwrap(), logits.dim(3).unwrap());

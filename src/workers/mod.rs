@@ -39,10 +39,8 @@ pub struct Options {
     pub net: Option<PathBuf>,
     /// `auto`, `cpu`, `cuda`, `cuda:1`.
     pub device: crate::net::DeviceChoice,
-    /// Asked of the surest pixel of a peak; `None` = the net's own.
-    pub confidence: Option<f32>,
-    /// The same for peaks with artifacts around them.
-    pub confidence_amid_artifact: Option<f32>,
+    /// Asked of the net's peaks.
+    pub wishes: crate::net::Wishes,
     /// Whoever paints, for the provenance of labels.
     pub curator: String,
 }

@@ -13,7 +13,9 @@ use crate::domain::frame::{Frame, RunInfo, bad};
 use crate::domain::grid::{Grid, PixelRect};
 use crate::domain::labels::Class;
 use crate::domain::peaks;
+use crate::domain::peaks::circles::Circles;
 use crate::domain::score::{self, Truth};
+use crate::net::predict::Asked;
 use crate::net::{Net, catalog};
 use crate::session::job::{FrameKey, NetEntry, NetInfo, Predicted, Report};
 
@@ -65,8 +67,8 @@ pub fn start(shared: Arc<Shared>, options: Options) -> std::io::Result<Arc<Desk<
         .spawn(move || {
             let mut first: Option<(u64, Source)> = None;
             let mut second: Option<(u64, Source)> = None;
-            // Distances from the beam, of the run that was searched last.
-            let mut bins: Option<(u64, Grid<u16>)> = None;
+            // Of the run that was searched last.
+            let mut place = Place::default();
             let pool = background_pool();
             while let Some(work) = inbox.next(take) {
                 match work {
@@ -103,19 +105,23 @@ pub fn start(shared: Arc<Shared>, options: Options) -> std::io::Result<Arc<Desk<
                         if let Ok(cached) = &cached {
                             shared.measure(key, &cached.frame);
                         }
-                        let result = cached.and_then(|cached| match (source, &pool) {
-                            (Source::Net(net), Some(pool)) => {
-                                pool.install(|| predict(net, &cached.frame))
-                            }
-                            (Source::Net(net), None) => predict(net, &cached.frame),
-                            (Source::Finder(finder), _) => {
-                                if bins.as_ref().is_none_or(|(of, _)| *of != key.run) {
-                                    let info = &run.info;
-                                    let fresh =
-                                        radius_bins(&info.geometry, info.width, info.height);
-                                    bins = Some((key.run, fresh));
+                        if place.run != key.run {
+                            place = Place {
+                                run: key.run,
+                                ..Place::default()
+                            };
+                        }
+                        let result = cached.and_then(|cached| match source {
+                            Source::Net(net) => {
+                                let circles = place.circles(&run.info);
+                                let predict = || predict(net, &cached.frame, circles);
+                                match &pool {
+                                    Some(pool) => pool.install(predict),
+                                    None => predict(),
                                 }
-                                let bins = bins.as_ref().map(|(_, bins)| bins);
+                            }
+                            Source::Finder(finder) => {
+                                let bins = place.bins(&run.info);
                                 Ok(find(finder, &cached.frame, bins, &run.info))
                             }
                         });
@@ -147,6 +153,28 @@ pub fn start(shared: Arc<Shared>, options: Options) -> std::io::Result<Arc<Desk<
             }
         })?;
     Ok(desk)
+}
+
+/// Where the pixels of a run are, worked out when it is first asked for.
+#[derive(Default)]
+struct Place {
+    run: u64,
+    /// About the beam, where it is known.
+    circles: std::cell::OnceCell<Option<Circles>>,
+    /// Distances from the beam, or from the middle of the frame.
+    bins: std::cell::OnceCell<Grid<u16>>,
+}
+
+impl Place {
+    fn circles(&self, info: &RunInfo) -> Option<&Circles> {
+        let fresh = || Circles::of(&info.geometry, info.width, info.height);
+        self.circles.get_or_init(fresh).as_ref()
+    }
+
+    fn bins(&self, info: &RunInfo) -> &Grid<u16> {
+        let fresh = || radius_bins(&info.geometry, info.width, info.height);
+        self.bins.get_or_init(fresh)
+    }
 }
 
 /// 1 - F1 of what was found against the peaks of another program's list; 0 where both have none.
@@ -231,12 +259,7 @@ fn entry(path: PathBuf, card: &crate::net::Card) -> NetEntry {
 
 fn load(serial: u64, path: PathBuf, options: &Options) -> Result<(NetInfo, Source), String> {
     let mut net = Net::load(&path, options.device).map_err(|error| error.to_string())?;
-    if let Some(least) = options.confidence {
-        net.ask_confidence(least);
-    }
-    if let Some(least) = options.confidence_amid_artifact {
-        net.ask_confidence_amid_artifact(least);
-    }
+    net.grant(&options.wishes);
     let info = NetInfo {
         serial,
         entry: entry(path, net.card()),
@@ -263,7 +286,7 @@ fn use_finder(serial: u64, finder: Finder) -> (NetInfo, Source) {
 }
 
 /// What a finder sees, in the form of a net's prediction: certain of everything.
-fn find(finder: &Finder, frame: &Frame, bins: Option<&Grid<u16>>, info: &RunInfo) -> Predicted {
+fn find(finder: &Finder, frame: &Frame, bins: &Grid<u16>, info: &RunInfo) -> Predicted {
     let start = Instant::now();
     let panels: Vec<PixelRect> = info
         .geometry
@@ -271,14 +294,6 @@ fn find(finder: &Finder, frame: &Frame, bins: Option<&Grid<u16>>, info: &RunInfo
         .iter()
         .map(|panel| panel.rect)
         .collect();
-    let blank;
-    let bins = match bins {
-        Some(bins) => bins,
-        None => {
-            blank = Grid::filled(frame.width(), frame.height(), 0);
-            &blank
-        }
-    };
     let classes = finder.find(frame, bins, &panels);
     let net_ms = start.elapsed().as_secs_f32() * 1e3;
     let peak = Class::Peak.code();
@@ -293,10 +308,14 @@ fn find(finder: &Finder, frame: &Frame, bins: Option<&Grid<u16>>, info: &RunInfo
     }
 }
 
-fn predict(net: &Net, frame: &Frame) -> Result<Predicted, String> {
+fn predict(net: &Net, frame: &Frame, circles: Option<&Circles>) -> Result<Predicted, String> {
     let start = Instant::now();
+    let asked = Asked {
+        threshold: None,
+        circles,
+    };
     let mut predictions = net
-        .predict(&[frame], None)
+        .predict(&[frame], asked)
         .map_err(|error| error.to_string())?;
     let mut prediction = predictions
         .pop()

@@ -6,7 +6,7 @@
 use super::super::frame::{Frame, bad};
 use super::super::geometry::Geometry;
 use super::super::grid::{Grid, PixelRect};
-use super::super::radial::{Axis, axis_map};
+use super::super::radial;
 use super::components;
 
 /// Parameters.
@@ -44,19 +44,15 @@ impl Default for Peakfinder8 {
 
 const ROUNDS: usize = 5;
 
-/// The distance of every pixel from the beam, rounded to pixels; from the middle of the frame where the beam is not known.
+/// The distance of every pixel from the beam ([`radial::radius_bins`]); from the middle of the frame where the beam is not known.
 pub fn radius_bins(geometry: &Geometry, width: usize, height: usize) -> Grid<u16> {
     let middle = Geometry {
         beam_center_px: Some([width as f64 / 2.0, height as f64 / 2.0]),
         ..Geometry::default()
     };
-    let map = axis_map(geometry, Axis::RadiusPx, width, height)
-        .or_else(|| axis_map(&middle, Axis::RadiusPx, width, height));
-    map.map_or_else(
-        || Grid::filled(width, height, 0),
-        // Outside of all panels the distance is not a number, which becomes 0; such pixels are not valid either.
-        |map| map.map(|radius| radius.round() as u16),
-    )
+    radial::radius_bins(geometry, width, height)
+        .or_else(|| radial::radius_bins(&middle, width, height))
+        .unwrap_or_else(|| Grid::filled(width, height, 0))
 }
 
 /// Level and noise of a ring.

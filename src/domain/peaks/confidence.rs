@@ -1,5 +1,6 @@
 //! Hysteresis: a component may be as wide as the most probable class says, but must somewhere be surely a peak.
 
+use super::circles::Circles;
 use crate::domain::components::{Component, components};
 use crate::domain::grid::{Grid, Pixel, PixelRect};
 use crate::domain::labels::{Class, Sheet};
@@ -8,6 +9,8 @@ use crate::domain::labels::{Class, Sheet};
 const REACH: usize = 37;
 /// Share of the surroundings from which on a peak lies amid artifacts.
 const SHARE: f32 = 0.06;
+/// As probability: a peak so sure stays though it lies on a ring.
+const SURE: f32 = 0.85;
 
 /// How sure a peak must be somewhere, as a probability from 0 to 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -30,20 +33,39 @@ impl Confidence {
 ///
 /// `peak` and `artifact` are probabilities times 255 and have the shape of `classes`. The share of artifact is that of 75 x 75
 /// pixels about the surest one, before anything is given up. The pixels become artifact or background, whichever has more
-/// probability over the component. Does nothing when the shapes differ.
+/// probability over the component. With the circles about the beam, components that are grains of a ring ([`Circles::grains`])
+/// become artifact unless they are surer than 0.85. Does nothing when the shapes differ.
 pub fn give_up_unsure(
     classes: &mut Sheet,
     peak: &Grid<u8>,
     artifact: &Grid<u8>,
     confidence: Confidence,
+    circles: Option<&Circles>,
 ) {
     if peak.rect() != classes.rect() || artifact.rect() != classes.rect() {
         return;
     }
+    if circles.is_none() && confidence == Confidence::default() {
+        return;
+    }
     let all = components(classes, Class::Peak.code());
-    let verdicts: Vec<Option<Class>> = all
+    let scales: Vec<Scale> = all
         .iter()
-        .map(|component| verdict(component, classes, peak, artifact, confidence))
+        .map(|component| Scale::of(component, peak, artifact))
+        .collect();
+    let surest: Vec<Pixel> = scales.iter().map(|scale| scale.surest).collect();
+    let grains = circles.and_then(|circles| circles.grains(classes, &surest));
+    let grains = grains.unwrap_or_default();
+    let verdicts: Vec<Option<Class>> = scales
+        .iter()
+        .enumerate()
+        .map(|(index, scale)| {
+            let is_grain = grains.get(index) == Some(&true) && scale.is_less_than(SURE);
+            if is_grain {
+                return Some(Class::Artifact);
+            }
+            scale.verdict(classes, confidence)
+        })
         .collect();
     for (component, verdict) in all.iter().zip(verdicts) {
         let Some(class) = verdict else { continue };
@@ -55,35 +77,54 @@ pub fn give_up_unsure(
     }
 }
 
-/// What an unsure component is instead; `None` for a sure one.
-fn verdict(
-    component: &Component,
-    classes: &Sheet,
-    peak: &Grid<u8>,
-    artifact: &Grid<u8>,
-    confidence: Confidence,
-) -> Option<Class> {
-    let (mut most, mut surest, mut of_artifact, mut of_background) = (0_u8, None, 0_u64, 0_u64);
-    for pixel in component.pixels() {
-        let at = |grid: &Grid<u8>| grid.get(pixel.x, pixel.y).copied().unwrap_or(0);
-        let (p, a) = (at(peak), at(artifact));
-        if surest.is_none() || p > most {
-            (most, surest) = (p, Some(pixel));
+/// What the net says of a component in all.
+struct Scale {
+    surest: Pixel,
+    /// Probability of peak there, times 255.
+    most: u8,
+    /// Sums of the probabilities of the other classes.
+    artifact: u64,
+    background: u64,
+}
+
+impl Scale {
+    fn of(component: &Component, peak: &Grid<u8>, artifact: &Grid<u8>) -> Self {
+        let mut scale = Self {
+            surest: Pixel { x: 0, y: 0 },
+            most: 0,
+            artifact: 0,
+            background: 0,
+        };
+        for (index, pixel) in component.pixels().enumerate() {
+            let at = |grid: &Grid<u8>| grid.get(pixel.x, pixel.y).copied().unwrap_or(0);
+            let (p, a) = (at(peak), at(artifact));
+            if index == 0 || p > scale.most {
+                (scale.most, scale.surest) = (p, pixel);
+            }
+            scale.artifact += u64::from(a);
+            scale.background += u64::from(u8::MAX.saturating_sub(p).saturating_sub(a));
         }
-        of_artifact += u64::from(a);
-        of_background += u64::from(u8::MAX.saturating_sub(p).saturating_sub(a));
+        scale
     }
-    let is_sure = |share: f32| f32::from(most) >= confidence.asked(share) * 255.0;
-    // Most are sure enough wherever they are, or nowhere.
-    let around = || surest.map_or(0.0, |at| artifact_around(classes, at));
-    if is_sure(1.0) || (is_sure(0.0) && is_sure(around())) {
-        return None;
+
+    fn is_less_than(&self, probability: f32) -> bool {
+        f32::from(self.most) < probability * 255.0
     }
-    Some(if of_artifact > of_background {
-        Class::Artifact
-    } else {
-        Class::Background
-    })
+
+    /// What an unsure component is instead; `None` for a sure one.
+    fn verdict(&self, classes: &Sheet, confidence: Confidence) -> Option<Class> {
+        let is_sure = |share: f32| !self.is_less_than(confidence.asked(share));
+        // Most are sure enough wherever they are, or nowhere.
+        let around = || artifact_around(classes, self.surest);
+        if is_sure(1.0) || (is_sure(0.0) && is_sure(around())) {
+            return None;
+        }
+        Some(if self.artifact > self.background {
+            Class::Artifact
+        } else {
+            Class::Background
+        })
+    }
 }
 
 /// The share of class artifact in the surroundings of a pixel.
@@ -123,10 +164,52 @@ mod tests {
             anywhere: 0.8,
             amid_artifact: 0.8,
         };
-        give_up_unsure(&mut classes, &peak, &artifact, sure);
+        give_up_unsure(&mut classes, &peak, &artifact, sure, None);
         assert_eq!(classes.row(0), [1, 1, 0, 2, 2, 0, 0, 0]);
         assert_eq!(classes.row(1), [1, 0, 0, 0, 2, 0, 0, 0]);
     }
+    /// Eight grains on one circle about the beam and as many spots elsewhere: only the surest grain stays a peak.
+    #[test]
+    fn grains_of_a_ring_are_given_up() {
+        let circles = Circles::from_distances(Grid::from_fn(100, 100, |x, y| {
+            (x as f32).hypot(y as f32).round() as u16
+        }));
+        let mut peak = Grid::filled(100, 100, 0_u8);
+        let mut classes = Sheet::filled(100, 100, 0);
+        let mut put = |x: usize, y: usize, sureness: u8| {
+            *classes.get_mut(x, y).unwrap() = Class::Peak.code();
+            *peak.get_mut(x, y).unwrap() = sureness;
+        };
+        let grains: Vec<_> = (1..9)
+            .map(|i| (0.18 * f64::from(i)).sin_cos())
+            .map(|(sin, cos)| ((60.0 * cos).round() as usize, (60.0 * sin).round() as usize))
+            .collect();
+        for (index, (x, y)) in grains.iter().enumerate() {
+            put(*x, *y, if index == 3 { 230 } else { 140 });
+            put(6 * index + 2, 4, 140);
+        }
+        let before = classes.clone();
+        let blank = Grid::filled(100, 100, 0);
+        give_up_unsure(&mut classes, &peak, &blank, Confidence::default(), None);
+        assert_eq!(classes, before);
+        give_up_unsure(
+            &mut classes,
+            &peak,
+            &blank,
+            Confidence::default(),
+            Some(&circles),
+        );
+        for (index, (x, y)) in grains.iter().enumerate() {
+            let class = if index == 3 {
+                Class::Peak
+            } else {
+                Class::Artifact
+            };
+            assert_eq!(classes.get(*x, *y), Some(&class.code()));
+            assert_eq!(classes.get(6 * index + 2, 4), Some(&Class::Peak.code()));
+        }
+    }
+
     /// The same spot alone, near a little artifact and near much of it: the more there is, the surer it must be.
     #[test]
     fn amid_artifacts_more_is_asked() {
@@ -153,7 +236,7 @@ mod tests {
                 |x, y| if (x, y) == (60, 60) { sureness } else { 0 },
             );
             let artifact = Grid::filled(120, 120, 0);
-            give_up_unsure(&mut classes, &peak, &artifact, confidence);
+            give_up_unsure(&mut classes, &peak, &artifact, confidence, None);
             assert_eq!(
                 classes.get(60, 60) == Some(&1),
                 stays,

@@ -334,7 +334,10 @@ mod tests {
         let net = Net::load(&a, DeviceChoice::Cpu).unwrap();
         assert_eq!(net.name(), "a");
         let labelled = dots(7);
-        let prediction = net.predict(&[&labelled.frame], None).unwrap().remove(0);
+        let prediction = net
+            .predict(&[&labelled.frame], crate::net::predict::Asked::default())
+            .unwrap()
+            .remove(0);
         let pairs = prediction
             .classes
             .cells()
