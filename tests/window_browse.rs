@@ -10,8 +10,9 @@ use memory::{crystal, settle, window};
 use peaknet_studio::app::Window;
 use peaknet_studio::domain::columns::Column;
 use peaknet_studio::domain::stack::Combine;
+use peaknet_studio::session::arrangement::Arrangement;
 use peaknet_studio::session::beneath::Beneath;
-use peaknet_studio::session::job::Job;
+use peaknet_studio::session::job::{Job, Report};
 
 fn press(harness: &mut Harness<'_, Window>, modifiers: Modifiers, key: Key) {
     harness.key_press_modifiers(modifiers, key);
@@ -143,4 +144,53 @@ fn a_curator_sorts_filters_notes_and_plays() {
         let image = harness.render().expect("rendered");
         image.save(out).expect("saved");
     }
+}
+
+/// What was left at the last start is taken over; what is changed now, and only that, is kept.
+#[test]
+fn the_window_comes_back_as_it_was_left() {
+    let frames = (0..3).map(|number| crystal(number, 120, 100)).collect();
+    let Some((mut harness, memory)) = window([1300.0, 800.0], true, frames, false) else {
+        return;
+    };
+    let kept = |memory: &memory::Shared| {
+        let memory = memory.borrow();
+        let arrangements = memory.stored.iter().filter_map(|job| match job {
+            Job::StoreArrangement(new) => Some((**new).clone()),
+            _ => None,
+        });
+        arrangements.collect::<Vec<_>>()
+    };
+    let left = Arrangement {
+        table_width: Some(400.0),
+        columns: Some(vec![Column::Frame, Column::Comment]),
+        sort: Some((Column::Frame, true)),
+        ..Arrangement::default()
+    };
+    let report = Report::Arranged(Box::new(left.clone()));
+    harness.state_mut().session.absorb(report);
+    settle(&mut harness, 4);
+    assert_eq!(harness.state().session.table.listed(), [2, 1, 0]);
+    assert!(harness.query_by_label("Sort by peaks").is_none());
+    let left_of_canvas = harness.state().canvas.rect.left();
+    assert!((left_of_canvas - 438.0).abs() < 30.0, "{left_of_canvas}");
+    assert_eq!(kept(&memory), []);
+
+    harness.get_by_label("Sort by frame").click();
+    settle(&mut harness, 4);
+    let now = Arrangement { sort: None, ..left };
+    assert_eq!(kept(&memory), [now.clone()]);
+    // The edge of the table is dragged 60 points to the left.
+    let edge = egui::pos2(400.0, 300.0);
+    harness.drag_at(edge);
+    harness.run_steps(2);
+    harness.hover_at(edge - egui::vec2(60.0, 0.0));
+    harness.run_steps(2);
+    harness.drop_at(edge - egui::vec2(60.0, 0.0));
+    settle(&mut harness, 4);
+    let width = kept(&memory).last().and_then(|new| new.table_width);
+    assert!(
+        width.is_some_and(|width| (width - 340.0).abs() < 8.0),
+        "{width:?}"
+    );
 }

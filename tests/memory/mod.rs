@@ -170,7 +170,7 @@ impl Memory {
                 self.stored.push(job);
                 self.reports.push(Report::Stored);
             }
-            Job::Import { .. } => self.stored.push(job),
+            Job::Import { .. } | Job::StoreArrangement(_) => self.stored.push(job),
             _ => {}
         }
     }
