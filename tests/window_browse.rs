@@ -179,7 +179,7 @@ fn the_window_comes_back_as_it_was_left() {
     harness.get_by_label("Sort by frame").click();
     settle(&mut harness, 4);
     let now = Arrangement { sort: None, ..left };
-    assert_eq!(kept(&memory), [now.clone()]);
+    assert_eq!(kept(&memory), [now]);
     // The edge of the table is dragged 60 points to the left.
     let edge = egui::pos2(400.0, 300.0);
     harness.drag_at(edge);
