@@ -168,6 +168,7 @@ fn the_window_comes_back_as_it_was_left() {
         ..Arrangement::default()
     };
     let report = Report::Arranged(Box::new(left.clone()));
+    harness.state_mut().is_users_own = true;
     harness.state_mut().session.absorb(report);
     settle(&mut harness, 4);
     assert_eq!(harness.state().session.table.listed(), [2, 1, 0]);

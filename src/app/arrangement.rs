@@ -29,7 +29,7 @@ impl Window {
         let Some(kept) = &self.session.arrangement else {
             return;
         };
-        if self.is_arranged {
+        if self.is_arranged || !self.is_users_own {
             return;
         }
         self.is_arranged = true;
@@ -59,6 +59,7 @@ impl Window {
         let table = &self.session.table;
         let sort = (table.column, table.is_descending);
         let mut now = Arrangement {
+            is_dark: self.chosen_theme.take().or(kept.is_dark),
             table_width: table_width.or(kept.table_width),
             inspector_width: inspector_width.or(kept.inspector_width),
             sort: (sort != (Column::Frame, false)).then_some(sort),
@@ -74,12 +75,7 @@ impl Window {
     pub(super) fn change_theme(&mut self, ctx: &Context) {
         let is_dark = ctx.theme() != egui::Theme::Dark;
         ctx.set_theme(preference(is_dark));
-        if let Some(kept) = &self.session.arrangement {
-            self.commands.push(Command::Arrange(Box::new(Arrangement {
-                is_dark: Some(is_dark),
-                ..kept.clone()
-            })));
-        }
+        self.chosen_theme = Some(is_dark);
     }
 }
 

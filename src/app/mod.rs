@@ -101,8 +101,12 @@ pub struct Window {
     triage: triage::Strip,
     has_fitted_screen: bool,
     is_arranged: bool,
-    /// The theme was asked for on the command line.
-    pub has_theme: bool,
+    /// The user's own window, which comes back as it was left; pictures and measurements are always the same.
+    pub is_users_own: bool,
+    /// The theme that was asked for on the command line.
+    has_theme: bool,
+    /// A theme that was just chosen.
+    chosen_theme: Option<bool>,
     /// Of the frame table and of the inspector.
     widths: [arrangement::Width; 2],
     /// A mouse button was down in the last picture.
@@ -144,7 +148,9 @@ impl Window {
             triage: triage::Strip::default(),
             has_fitted_screen: false,
             is_arranged: false,
+            is_users_own: false,
             has_theme: false,
+            chosen_theme: None,
             widths: Default::default(),
             is_held: false,
             are_panels_hidden: false,
@@ -556,6 +562,7 @@ pub fn run_window(start: Start) -> Result<(), String> {
             let mut window = Window::new(start.session(), World::of(workers), cc.wgpu_render_state.as_ref());
             window.is_calibrant_open = start.calibrant.is_some();
             window.has_theme = start.is_dark.is_some();
+            window.is_users_own = true;
             Ok(Box::new(window))
         }),
     )

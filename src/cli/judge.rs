@@ -86,7 +86,8 @@ pub struct Judge {
 }
 
 impl Judge {
-    /// Predicts a frame with a net and compares; without known peaks they are measured on the labels.
+    /// Predicts a frame with a net and compares; without known peaks they are measured on the labels. The net alone is judged:
+    /// rings about the beam are not asked.
     pub fn look(
         &mut self,
         net: &Net,

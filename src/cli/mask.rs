@@ -46,7 +46,7 @@ pub struct MaskArguments {
     out: PathBuf,
     #[command(flatten)]
     net: NetArguments,
-    /// Probability from which a pixel is a peak [default: where peak is the most probable class]
+    /// Probability from which a pixel is a peak, whatever the card asks and rings say [default: where peak is the most probable class]
     #[arg(long, value_name = "P", value_parser = fraction)]
     threshold: Option<f64>,
     /// Pixels around every found peak that stay free of the artifact bit

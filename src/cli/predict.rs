@@ -48,7 +48,7 @@ pub struct PredictArguments {
     /// A frame with at least so many peaks is a hit
     #[arg(long, value_name = "N", default_value_t = 15)]
     min_peaks: usize,
-    /// Probability from which a pixel is a peak [default: where peak is the most probable class]
+    /// Probability from which a pixel is a peak, whatever the card asks and rings say [default: where peak is the most probable class]
     #[arg(long, value_name = "P", value_parser = fraction)]
     threshold: Option<f64>,
     /// Least number of valid pixels of a peak

@@ -80,8 +80,8 @@ impl RingPlane {
         Some(self.polar_on(self.panels.iter().find(holds)?, x, y))
     }
 
-    /// As [`Self::polar`], for a position beside the panel of these cells, as if it reached there.
-    pub fn polar_beside(&self, cells: PixelRect, x: f64, y: f64) -> Option<Polar> {
+    /// As [`Self::polar`], by the plane of the panel of these cells, on it or beside it.
+    pub fn polar_by(&self, cells: PixelRect, x: f64, y: f64) -> Option<Polar> {
         let panel = self.panels.iter().find(|panel| panel.rect == cells)?;
         Some(self.polar_on(panel, x, y))
     }

@@ -120,6 +120,11 @@ pub fn load() -> (Settings, Option<String>) {
     )
 }
 
+/// Whether there is a file of settings.
+pub fn exist() -> bool {
+    folder().is_some_and(|folder| folder.join(FILE).exists())
+}
+
 /// Writes the settings whole or not at all.
 pub fn store(settings: &Settings) -> Result<(), Error> {
     let folder = folder().ok_or(Error::NoFolder)?;

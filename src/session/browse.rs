@@ -157,6 +157,7 @@ impl Session {
         self.visited.clear();
         self.asked_about = None;
         self.flagged_from.clear();
+        self.confirmed_here.clear();
         self.predictions.clear();
         self.prediction_order.clear();
         self.predicting = 0;
@@ -491,7 +492,9 @@ impl Session {
         }
         let mut history = labels.history;
         let row = self.rows.get(key.number);
-        if row.is_some_and(|row| row.review == Review::Confirmed) {
+        let is_confirmed = row.is_some_and(|row| row.review == Review::Confirmed);
+        // What others have confirmed, or this curator some other day, is not confirmed again in their name.
+        if is_confirmed && self.confirmed_here.contains(&key.number) {
             history.confirmed = Some(history.done);
         }
         self.shown = Some(Shown {

@@ -22,7 +22,7 @@ pub mod table;
 pub mod tool;
 pub mod triage;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -144,6 +144,8 @@ pub struct Session {
     asked_about: Option<FrameKey>,
     /// What frames were before they were flagged.
     flagged_from: HashMap<usize, Review>,
+    /// Frames that were confirmed since the run was opened.
+    confirmed_here: HashSet<usize>,
     /// Counts every change of the shown sheet, whatever frame it belongs to.
     pub sheet_version: u64,
     /// The most recent changes, oldest first.

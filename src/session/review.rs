@@ -12,6 +12,11 @@ impl Session {
         let Some(shown) = &mut self.shown else { return };
         let key = shown.key;
         shown.history.confirmed = (review == Review::Confirmed).then_some(shown.history.done);
+        if review == Review::Confirmed {
+            self.confirmed_here.insert(key.number);
+        } else {
+            self.confirmed_here.remove(&key.number);
+        }
         if let Some(row) = self.rows.get_mut(key.number) {
             row.review = review;
         }

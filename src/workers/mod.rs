@@ -1,8 +1,8 @@
 //! A few named threads, each owning one scarce thing, between the session and the world.
 //!
-//! `files` owns the open run, `ahead` reads the frames that are likely next; `project` owns the label database and is the only
-//! queue that keeps every job in order; `predict` owns the loaded nets; `compare` holds one opinion against another; training is a child process. A newer
-//! request replaces a waiting older one. Every report ends with a call of the wake function.
+//! `files` owns the open run, `ahead` reads the frames that are likely next; `project` owns the label database and keeps every job in
+//! order; `digest` says which pixels were labelled and loses no note of them; `predict` owns the loaded nets; `compare` holds one opinion
+//! against another; training is a child process. Elsewhere a newer request replaces a waiting older one. Every report ends with a call of the wake function.
 
 mod aside;
 mod compare;
@@ -62,6 +62,8 @@ struct Shared {
     looked_at: AtomicU64,
     /// The user wants a failed write tried again now.
     retry: AtomicBool,
+    /// Held by whoever changes the user's settings.
+    settings: Mutex<()>,
     /// The program ends: a write that fails once more is given up.
     closing: AtomicBool,
 }
@@ -218,6 +220,7 @@ impl Workers {
             warned: AtomicU64::new(0),
             looked_at: AtomicU64::new(0),
             retry: AtomicBool::new(false),
+            settings: Mutex::default(),
             closing: AtomicBool::new(false),
         });
         let failed = |e: std::io::Error| {

@@ -1,8 +1,6 @@
 //! The user's own files: recent runs, how the window is arranged, keys.
 
-use std::sync::{Mutex, PoisonError};
-
-use super::Shared;
+use super::{Shared, lock};
 use crate::domain::columns::Column;
 use crate::io;
 use crate::io::settings::{Settings, WindowSettings};
@@ -10,9 +8,6 @@ use crate::session::arrangement::Arrangement;
 use crate::session::command::RunRequest;
 use crate::session::job::Report;
 use crate::session::keys::{KeyFile, KeyLine};
-
-/// Two threads change the settings.
-static CHANGING: Mutex<()> = Mutex::new(());
 
 /// Reports all that was kept at the last start.
 pub fn report(shared: &Shared) {
@@ -31,8 +26,15 @@ pub fn keep(shared: &Shared, arrangement: &Arrangement) {
 }
 
 fn change(shared: &Shared, change: impl FnOnce(&mut Settings)) {
-    let _alone = CHANGING.lock().unwrap_or_else(PoisonError::into_inner);
-    let (mut settings, _) = io::settings::load();
+    // Two threads change them.
+    let _alone = lock(&shared.settings);
+    let (mut settings, notice) = io::settings::load();
+    // What could not be read now is not replaced by what is not it; what is damaged was put aside.
+    if let Some(notice) = notice
+        && io::settings::exist()
+    {
+        return shared.report(Report::Notice(notice));
+    }
     change(&mut settings);
     if let Err(error) = io::settings::store(&settings) {
         shared.report(Report::Notice(error.to_string()));

@@ -1,15 +1,15 @@
-//! Circles about the beam: where peaks crowd on one, or much of one is artifact, peaks are grains of a ring.
+//! Circles about the beam: where peaks crowd on one, or a good part of one is artifact, peaks are grains of a ring.
 //!
 //! The reflections of a crystal lie at all distances from the beam; of the grains of a powder or of metal many lie at one. So a
-//! circle with far more peaks than its neighbours is a ring, and so is one that is mostly marked, whether or not a single grain
-//! looks like a peak.
+//! circle with far more peaks than its neighbours is a ring, and so is one of which a fifth is marked as artifact and clearly less of
+//! what lies around it, whether or not a single grain looks like a peak.
 
 use std::ops::RangeInclusive;
 
 use crate::domain::geometry::Geometry;
 use crate::domain::grid::{Grid, Pixel};
 use crate::domain::labels::{Class, Sheet};
-use crate::domain::radial::radius_bins;
+use crate::domain::radial::{Axis, axis_map};
 
 /// Pixels that a circle is wide to either side.
 const HALF: usize = 1;
@@ -18,6 +18,10 @@ const BESIDE: RangeInclusive<usize> = 3..=15;
 /// So many peaks more than expected are a crowd, and so many standard deviations of that number.
 const MORE: f32 = 5.0;
 const SIGNIFICANT: f32 = 5.0;
+/// A circle of fewer pixels on the detector says nothing.
+const LEAST: f32 = 150.0;
+/// Distance of a pixel whose distance is not known.
+const NOWHERE: u16 = u16::MAX;
 /// Share of a circle that is marked as artifact from which on it is a ring, if that is so many times the share of what lies
 /// around it, so many pixels to either side.
 const MARKED: f32 = 0.2;
@@ -27,7 +31,7 @@ const AROUND: usize = 20;
 /// The circles of a run: how far every pixel is from the beam.
 #[derive(Clone, Debug)]
 pub struct Circles {
-    /// Whole pixels; 0 outside of all panels.
+    /// Whole pixels; [`NOWHERE`] outside of all panels and behind the crystal.
     distance: Grid<u16>,
     /// How many pixels are so far from the beam.
     pixels: Vec<u32>,
@@ -36,7 +40,16 @@ pub struct Circles {
 impl Circles {
     /// For frames of this size; `None` where the beam is not known.
     pub fn of(geometry: &Geometry, width: usize, height: usize) -> Option<Self> {
-        radius_bins(geometry, width, height).map(Self::from_distances)
+        let map = axis_map(geometry, Axis::RadiusPx, width, height)?;
+        let whole = |radius: &f32| {
+            let is_sound = (0.0..f32::from(NOWHERE)).contains(&radius.round());
+            if is_sound {
+                radius.round() as u16
+            } else {
+                NOWHERE
+            }
+        };
+        Some(Self::from_distances(map.map(whole)))
     }
 
     /// By the distance of every pixel from the beam.
@@ -53,7 +66,7 @@ impl Circles {
         if classes.rect() != self.distance.rect() {
             return None;
         }
-        let distance = |at: &Pixel| self.distance.get(at.x, at.y).copied().unwrap_or(0);
+        let distance = |at: &Pixel| self.distance.get(at.x, at.y).copied().unwrap_or(NOWHERE);
         let distances: Vec<u16> = peaks.iter().map(distance).collect();
         let mut grains = crowded(&distances);
         let marked = self.marked(classes);
@@ -85,11 +98,16 @@ impl Circles {
             within.unwrap_or_default().iter().sum::<u32>() as f32
         };
         let share = |reach: usize| sum(marked, reach) / sum(&self.pixels, reach).max(1.0);
-        share(HALF) > MARKED && share(HALF) > TIMES * share(AROUND)
+        sum(&self.pixels, HALF) >= LEAST
+            && share(HALF) > MARKED
+            && share(HALF) > TIMES * share(AROUND)
     }
 }
 
 fn count(counts: &mut Vec<u32>, at: u16) {
+    if at == NOWHERE {
+        return;
+    }
     let at = usize::from(at);
     if counts.len() <= at {
         counts.resize(at + 1, 0);
@@ -101,9 +119,11 @@ fn count(counts: &mut Vec<u32>, at: u16) {
 
 /// Of peaks at these distances from the beam (whole pixels), which lie on a crowded circle.
 fn crowded(distances: &[u16]) -> Vec<bool> {
-    let most = usize::from(distances.iter().copied().max().unwrap_or(0));
+    let known = distances.iter().copied().filter(|at| *at != NOWHERE);
+    let most = usize::from(known.max().unwrap_or(0));
     let mut counts = Vec::new();
     distances.iter().for_each(|at| count(&mut counts, *at));
+    counts.resize(most + 1, 0);
     // Peaks within a range, and how many distances of it any peak reaches.
     let within = |from: usize, to: usize| {
         let inside = counts.get(from.min(most + 1)..(to + 1).min(most + 1));
@@ -164,7 +184,10 @@ mod tests {
             "five others are no crowd"
         );
         assert!(crowded(&[0; 7]).iter().all(|is| *is));
-        assert!(crowded(&[u16::MAX; 7]).iter().all(|is| *is));
+        assert!(
+            !crowded(&[NOWHERE; 7]).contains(&true),
+            "outside of all panels"
+        );
     }
 
     /// A ring of which a third is marked takes in the peaks on it; what lies in a marked patch that is no ring stays.

@@ -49,22 +49,22 @@ pub fn give_up_unsure(
         return;
     }
     let all = components(classes, Class::Peak.code());
-    let scales: Vec<Scale> = all
+    let sureness: Vec<Sureness> = all
         .iter()
-        .map(|component| Scale::of(component, peak, artifact))
+        .map(|component| Sureness::of(component, peak, artifact))
         .collect();
-    let surest: Vec<Pixel> = scales.iter().map(|scale| scale.surest).collect();
+    let surest: Vec<Pixel> = sureness.iter().map(|of| of.surest).collect();
     let grains = circles.and_then(|circles| circles.grains(classes, &surest));
     let grains = grains.unwrap_or_default();
-    let verdicts: Vec<Option<Class>> = scales
+    let verdicts: Vec<Option<Class>> = sureness
         .iter()
         .enumerate()
-        .map(|(index, scale)| {
-            let is_grain = grains.get(index) == Some(&true) && scale.is_less_than(SURE);
+        .map(|(index, of)| {
+            let is_grain = grains.get(index) == Some(&true) && of.is_less_than(SURE);
             if is_grain {
                 return Some(Class::Artifact);
             }
-            scale.verdict(classes, confidence)
+            of.verdict(classes, confidence)
         })
         .collect();
     for (component, verdict) in all.iter().zip(verdicts) {
@@ -77,8 +77,8 @@ pub fn give_up_unsure(
     }
 }
 
-/// What the net says of a component in all.
-struct Scale {
+/// What the net says of a component in all: how sure it is of it, and where.
+struct Sureness {
     surest: Pixel,
     /// Probability of peak there, times 255.
     most: u8,
@@ -87,9 +87,9 @@ struct Scale {
     background: u64,
 }
 
-impl Scale {
+impl Sureness {
     fn of(component: &Component, peak: &Grid<u8>, artifact: &Grid<u8>) -> Self {
-        let mut scale = Self {
+        let mut sureness = Self {
             surest: Pixel { x: 0, y: 0 },
             most: 0,
             artifact: 0,
@@ -98,13 +98,13 @@ impl Scale {
         for (index, pixel) in component.pixels().enumerate() {
             let at = |grid: &Grid<u8>| grid.get(pixel.x, pixel.y).copied().unwrap_or(0);
             let (p, a) = (at(peak), at(artifact));
-            if index == 0 || p > scale.most {
-                (scale.most, scale.surest) = (p, pixel);
+            if index == 0 || p > sureness.most {
+                (sureness.most, sureness.surest) = (p, pixel);
             }
-            scale.artifact += u64::from(a);
-            scale.background += u64::from(u8::MAX.saturating_sub(p).saturating_sub(a));
+            sureness.artifact += u64::from(a);
+            sureness.background += u64::from(u8::MAX.saturating_sub(p).saturating_sub(a));
         }
-        scale
+        sureness
     }
 
     fn is_less_than(&self, probability: f32) -> bool {

@@ -149,8 +149,12 @@ impl Session {
         let Some(plane) = self.plane() else {
             return rings.polar(f64::from(x), f64::from(y));
         };
+        let is_within = |at: f32, size: f64| (0.0..size).contains(&f64::from(at));
+        if !(is_within(x, plane.size[0]) && is_within(y, plane.size[1])) {
+            return None;
+        }
         let (panel, [x, y]) = plane.nearest_panel(f64::from(x), f64::from(y))?;
-        rings.polar_beside(panel.rect, x, y)
+        rings.polar_by(panel.rect, x, y)
     }
 
     /// The radius that a sector begun here has, and the name of the ring that it snapped to.
