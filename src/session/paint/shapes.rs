@@ -1,13 +1,15 @@
 //! Tools that draw an area: line, rectangle, lasso, polygon and ring sector, painted or stamped.
 
 use std::f64::consts::TAU;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::{panels_of, raw_on};
+use crate::domain::assembly::Assembly;
 use crate::domain::brush::shape::Shape;
 use crate::domain::brush::{self, Ink, NOTHING, Over};
 use crate::domain::grid::PixelRect;
-use crate::domain::labels::{Class, Sheet};
+use crate::domain::labels::Class;
 use crate::domain::sector::{KnownRing, Polar, RingPlane, Sector, ice_rings, snap};
 use crate::session::Session;
 use crate::session::look::Preview;
@@ -21,6 +23,47 @@ enum Area {
     Line((f32, f32), (f32, f32), f32),
     Outline(Vec<(f32, f32)>),
     Sector(Arc<RingPlane>, Sector),
+}
+
+impl Area {
+    /// Its cells of the slab row by row, stretches that touch each other as one: what lies side by side in memory is painted
+    /// so, however many panels the area goes over.
+    fn spans(&self, plane: Option<&Assembly>, slab: PixelRect) -> Vec<(usize, Range<usize>)> {
+        let mut all: Vec<(usize, Range<usize>)> = Vec::new();
+        match self {
+            Self::Sector(rings, sector) => rings.spans(sector, |_, y, span| {
+                if span.end <= slab.x1 {
+                    all.push((y, span));
+                }
+            }),
+            Self::Line(from, to, diameter_px) => {
+                for panel in panels_of(plane, slab).iter() {
+                    let shape = Shape::Stroke {
+                        from: raw_on(panel, *from),
+                        to: raw_on(panel, *to),
+                        diameter_px: *diameter_px,
+                    };
+                    shape.spans(panel.rect.intersect(&slab), |y, span| all.push((y, span)));
+                }
+            }
+            Self::Outline(points) => {
+                for panel in panels_of(plane, slab).iter() {
+                    let points: Vec<_> = points.iter().map(|at| raw_on(panel, *at)).collect();
+                    let shape = Shape::Polygon(&points);
+                    shape.spans(panel.rect.intersect(&slab), |y, span| all.push((y, span)));
+                }
+            }
+        }
+        all.sort_unstable_by_key(|(y, span)| (*y, span.start));
+        all.dedup_by(|(y, next), (row, span)| {
+            let is_joined = y == row && next.start <= span.end;
+            if is_joined {
+                span.end = span.end.max(next.end);
+            }
+            is_joined
+        });
+        all
+    }
 }
 
 impl Session {
@@ -80,42 +123,13 @@ impl Session {
         let plane = self.plane().cloned();
         self.change(&name, net.map(|net| net.digest), |sheet, bad| {
             let mut touched = NOTHING;
-            let slab = sheet.rect();
-            let mut paint =
-                |sheet: &mut Sheet, y: usize, span: std::ops::Range<usize>| match &predicted {
+            for (y, span) in area.spans(plane.as_deref(), sheet.rect()) {
+                match &predicted {
                     Some(from) => {
-                        brush::copy_span(sheet, bad, y, span, &from.classes, over, &mut touched)
+                        brush::copy_span(sheet, bad, y, span, &from.classes, over, &mut touched);
                     }
                     None => {
-                        brush::paint_span(sheet, bad, y, span, Ink { class, over }, &mut touched)
-                    }
-                };
-            match area {
-                Area::Sector(rings, sector) => rings.spans(sector, |_, y, span| {
-                    if span.end <= slab.x1 {
-                        paint(sheet, y, span);
-                    }
-                }),
-                Area::Line(..) | Area::Outline(_) => {
-                    for panel in panels_of(plane.as_deref(), slab).iter() {
-                        let within = panel.rect.intersect(&slab);
-                        match area {
-                            Area::Line(from, to, diameter_px) => {
-                                let shape = Shape::Stroke {
-                                    from: raw_on(panel, *from),
-                                    to: raw_on(panel, *to),
-                                    diameter_px: *diameter_px,
-                                };
-                                shape.spans(within, |y, span| paint(sheet, y, span));
-                            }
-                            Area::Outline(points) => {
-                                let points: Vec<_> =
-                                    points.iter().map(|at| raw_on(panel, *at)).collect();
-                                Shape::Polygon(&points)
-                                    .spans(within, |y, span| paint(sheet, y, span));
-                            }
-                            Area::Sector(..) => {}
-                        }
+                        brush::paint_span(sheet, bad, y, span, Ink { class, over }, &mut touched);
                     }
                 }
             }
