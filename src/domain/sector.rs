@@ -102,6 +102,9 @@ impl RingPlane {
     /// Hands on the cells of a sector: the panel's rectangle, rows, and stretches of columns.
     pub fn spans(&self, sector: &Sector, mut take: impl FnMut(PixelRect, usize, Range<usize>)) {
         for panel in &self.panels {
+            if self.passes_by(panel, sector) {
+                continue;
+            }
             for y in panel.rect.y0..panel.rect.y1 {
                 for cells in self.candidates(panel, y, sector).into_iter().flatten() {
                     let mut begun: Option<usize> = None;
@@ -118,6 +121,28 @@ impl RingPlane {
                 }
             }
         }
+    }
+
+    /// Whether the ring surely has no cell of a panel: all its corners lie nearer, or on the far side of a line that the outer
+    /// circle touches. (Within a circle about the beam a plane is convex, and so it is beyond such a line.)
+    fn passes_by(&self, panel: &Panel, sector: &Sector) -> bool {
+        let rect = panel.rect;
+        let corners = [
+            (rect.x0, rect.y0),
+            (rect.x1, rect.y0),
+            (rect.x0, rect.y1),
+            (rect.x1, rect.y1),
+        ]
+        .map(|(x, y)| lab_on_panel(panel, x as f64, y as f64));
+        if corners.iter().any(|[_, _, z]| *z <= 0.0) {
+            return false;
+        }
+        let places = corners.map(|[x, y, z]| [self.scale * x / z, self.scale * y / z]);
+        let [x, y] = [0, 1].map(|axis| places.iter().map(|at| at[axis]).sum::<f64>());
+        let length = x.hypot(y).max(f64::MIN_POSITIVE);
+        let along = |at: &[f64; 2]| (at[0] * x + at[1] * y) / length;
+        let is_nearer = places.iter().all(|at| at[0].hypot(at[1]) < sector.inner_px);
+        is_nearer || places.iter().all(|at| along(at) > sector.outer_px)
     }
 
     /// Goes along cells of a row and says of stretches of them, in order, whether they are in the sector.
