@@ -194,7 +194,8 @@ impl Drawn {
         let color = ui.visuals().text_color().gamma_multiply(0.75);
         let bars = self.counts.iter().enumerate().map(|(bin, count)| {
             let middle = self.start + (bin as f64 + 0.5) * self.width;
-            Bar::new(middle, f64::from(*count)).width(self.width * 0.9)
+            let bar = Bar::new(middle, f64::from(*count)).width(self.width * 0.9);
+            bar.fill(color.gamma_multiply(0.7))
         });
         let chart = BarChart::new("frames", bars.collect())
             .color(color)
