@@ -91,10 +91,7 @@ pub fn run(arguments: &BenchArguments) -> Outcome {
         net.write_logits(&run.read_frame(0)?, path)?;
     }
     let circles = circles(&run.info);
-    let asked = Asked {
-        threshold: None,
-        circles: circles.as_ref(),
-    };
+    let asked = Asked::about(&circles);
     let repeat = usize::from(arguments.repeat);
     let bar = progress(repeat, "timing");
     let [mut read, mut network, mut peak, mut total] = [(); 4].map(|()| Vec::with_capacity(repeat));

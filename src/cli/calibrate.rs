@@ -57,13 +57,7 @@ pub fn run(arguments: &CalibrateArguments) -> Outcome {
     // Rings can be compared without a net; only what it marks is unknown then.
     let classes = match nets::load(&arguments.net) {
         Ok(net) => net
-            .predict(
-                &[&frame],
-                Asked {
-                    threshold: None,
-                    circles: circles(&run.info).as_ref(),
-                },
-            )?
+            .predict(&[&frame], Asked::about(&circles(&run.info)))?
             .pop()
             .map(|prediction| prediction.classes),
         Err(failure) if arguments.net.net.is_some() => return Err(failure),

@@ -63,10 +63,7 @@ pub fn run(arguments: &RankArguments) -> Outcome {
     let range = FrameRange::within(arguments.frames, run.info.frames)?;
     let net = nets::load(&arguments.net)?;
     let circles = circles(&run.info);
-    let asked = Asked {
-        threshold: None,
-        circles: circles.as_ref(),
-    };
+    let asked = Asked::about(&circles);
     let bar = progress(range.len(), "ranking");
     let mut rows = Vec::with_capacity(range.len());
     read_ahead(&run, range, 2, |number, read| {

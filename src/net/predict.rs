@@ -35,6 +35,16 @@ pub struct Asked<'a> {
     pub circles: Option<&'a Circles>,
 }
 
+impl<'a> Asked<'a> {
+    /// As the card says, with the circles about the beam where it is known.
+    pub fn about(circles: &'a Option<Circles>) -> Self {
+        Self {
+            circles: circles.as_ref(),
+            ..Self::default()
+        }
+    }
+}
+
 /// Edge of the largest tile, without its margin, pixels.
 const TILE: usize = 2048;
 /// Margins are multiples of this many pixels.

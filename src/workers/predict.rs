@@ -166,9 +166,9 @@ struct Place {
 }
 
 impl Place {
-    fn circles(&self, info: &RunInfo) -> Option<&Circles> {
+    fn circles(&self, info: &RunInfo) -> &Option<Circles> {
         let fresh = || Circles::of(&info.geometry, info.width, info.height);
-        self.circles.get_or_init(fresh).as_ref()
+        self.circles.get_or_init(fresh)
     }
 
     fn bins(&self, info: &RunInfo) -> &Grid<u16> {
@@ -308,12 +308,9 @@ fn find(finder: &Finder, frame: &Frame, bins: &Grid<u16>, info: &RunInfo) -> Pre
     }
 }
 
-fn predict(net: &Net, frame: &Frame, circles: Option<&Circles>) -> Result<Predicted, String> {
+fn predict(net: &Net, frame: &Frame, circles: &Option<Circles>) -> Result<Predicted, String> {
     let start = Instant::now();
-    let asked = Asked {
-        threshold: None,
-        circles,
-    };
+    let asked = Asked::about(circles);
     let mut predictions = net
         .predict(&[frame], asked)
         .map_err(|error| error.to_string())?;
